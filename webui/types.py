@@ -1,0 +1,218 @@
+"""The frozen values that cross borders: between page and chat, parent and worker, API and runtime.
+
+They hold no behaviour beyond turning themselves into plain dicts and back. Everything here can be sent over the wire
+(orjson serialises dataclasses as they are; `from_dict` of a class reads them back).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
+
+Role = Literal["system", "user", "assistant"]
+StopReason = Literal["stop", "stop_string", "length", "cancelled", "time", "loop", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage of a sampler chain: which sampler, with which values (missing values mean the sampler's defaults)."""
+
+    sampler: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpec:
+    """What to load and how. `n_ctx` is per conversation; 0 means the engine's or the model's own choice."""
+
+    path: str
+    engine: Literal["llamacpp", "exllamav2", "fake"] = "llamacpp"
+    name: str = ""
+    n_ctx: int = 4096
+    n_gpu_layers: int = -1
+    threads: int = 0
+    slots: int = 0
+    n_batch: int = 512
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a loaded model is; sent by the worker once, when it is ready."""
+
+    name: str
+    path: str
+    engine: str
+    architecture: str
+    n_vocab: int
+    n_ctx: int
+    n_ctx_train: int
+    slots: int
+    size_bytes: int = 0
+    n_params: int = 0
+    n_gpu_layers: int = 0
+    n_layers: int = 0
+    chat_template: str | None = None
+    bos_token: str = ""
+    eos_token: str = ""
+    bos_id: int = -1
+    eos_id: int = -1
+    end_ids: tuple[int, ...] = ()
+    add_bos: bool = True
+    load_seconds: float = 0.0
+    system_info: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """Everything that decides a generation. `max_tokens` None means until the context is full.
+
+    `prompt` is text (special tokens written in it are read as such) or token ids. `conversation` is only a hint for the
+    prefix cache. `alternatives` asks for the top N raw and final candidates of every token.
+    """
+
+    prompt: str | tuple[int, ...]
+    chain: tuple[Step, ...]
+    max_tokens: int | None = 512
+    stop: tuple[str, ...] = ()
+    stop_tokens: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    seed: int = -1
+    n: int = 1
+    alternatives: int = 0
+    add_bos: bool = True
+    special: bool = True
+    echo_special: bool = False
+    conversation: str = ""
+    deterministic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    token: int
+    text: str
+    raw: float
+    final: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Root of what a generation tells. `kind` travels over the wire and picks the class on the other side."""
+
+    kind: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued(Event):
+    """Waiting for a slot; `place` counts from 1."""
+
+    kind: ClassVar[str] = "queued"
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptProgress(Event):
+    """How much of the prompt has been read, `cached` of it without work."""
+
+    kind: ClassVar[str] = "prompt"
+    done: int
+    total: int
+    cached: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token(Event):
+    """One token was chosen. `text` is what may be shown now: complete characters, nothing a stop string might still claim.
+
+    Text of several tokens can arrive with the last of them; concatenated texts are exactly the reply.
+    """
+
+    kind: ClassVar[str] = "token"
+    choice: int
+    token: int
+    text: str
+    piece: str = ""
+    raw: float = 0.0
+    final: float = 0.0
+    rank: int = 0
+    entropy: float = 0.0
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Event):
+    """A choice is complete. `text` is what was still held back. Times are seconds."""
+
+    kind: ClassVar[str] = "finished"
+    choice: int
+    reason: StopReason
+    seed: int
+    text: str = ""
+    stop_string: str | None = None
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    tokens: int = 0
+    context_used: int = 0
+    first_token_seconds: float = 0.0
+    prompt_seconds: float = 0.0
+    generation_seconds: float = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.generation_seconds if self.generation_seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The request ended without a result; `code` is a WebUIError code, `message` a sentence for a person."""
+
+    kind: ClassVar[str] = "failed"
+    message: str
+    code: str = "error"
+    param: str | None = None
+
+
+EVENTS: Mapping[str, type[Event]] = {e.kind: e for e in (Queued, PromptProgress, Token, Finished, Failed)}
+
+
+def event_to_dict(event: Event) -> dict[str, Any]:
+    data = {f.name: getattr(event, f.name) for f in fields(event)}
+    data["kind"] = event.kind
+    return data
+
+
+def event_from_dict(data: Mapping[str, Any]) -> Event:
+    values = dict(data)
+    kind = EVENTS[values.pop("kind")]
+    if values.get("alternatives"):
+        values["alternatives"] = tuple(Alternative(**a) for a in values["alternatives"])
+    elif "alternatives" in values:
+        values["alternatives"] = ()
+    return kind(**values)
+
+
+def steps_from(data: Any) -> tuple[Step, ...]:
+    """Steps out of their wire form, [{"sampler", "values"}, ...]."""
+    return tuple(Step(step["sampler"], dict(step.get("values", {}))) for step in data)
+
+
+def request_from_dict(data: Mapping[str, Any]) -> GenerationRequest:
+    values = dict(data)
+    values["chain"] = steps_from(values["chain"])
+    for name in ("stop", "stop_tokens"):
+        values[name] = tuple(values.get(name, ()))
+    if not isinstance(values["prompt"], str):
+        values["prompt"] = tuple(values["prompt"])
+    return GenerationRequest(**values)
+
+
+def model_info_from_dict(data: Mapping[str, Any]) -> ModelInfo:
+    return ModelInfo(**{**data, "end_ids": tuple(data.get("end_ids", ()))})
