@@ -1,0 +1,99 @@
+"""Messages to the one text a model was trained to see.
+
+Knows the messages and a Jinja template; not where either is kept, and nothing of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from webui.chat.sandbox import TemplateFailed, TemplateLimit, run
+from webui.types import Message
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""For models that bring no template and are not recognised; most later models read it."""
+
+MAX_MESSAGES = 4096
+
+Chat = list[dict[str, Any]]
+
+
+def render(
+    messages: Sequence[Message | Mapping[str, Any]],
+    template: str | None,
+    *,
+    bos: str,
+    eos: str,
+    add_generation_prompt: bool = True,
+    **extra: Any,
+) -> str:
+    """The prompt for these messages. A template without a system role gets the system text in front of the first
+    user message; one that insists on alternating roles gets neighbours of one role joined."""
+    if len(messages) > MAX_MESSAGES:
+        raise TemplateFailed(f"The chat has {len(messages)} messages, at most {MAX_MESSAGES} can be sent.")
+    source = template or CHATML
+    chat = [_plain(message) for message in messages]
+
+    def attempt(chat: Chat) -> str:
+        given = {**extra, "messages": chat, "bos_token": bos, "eos_token": eos}
+        return run(source, {**given, "add_generation_prompt": add_generation_prompt})
+
+    refusal: TemplateFailed | None = None
+    tries = [chat, fold_system(chat), join_neighbours(fold_system(chat)), join_neighbours(chat)]
+    for number, variant in enumerate(tries):
+        if number and variant in tries[:number]:
+            continue
+        try:
+            text = attempt(variant)
+        except TemplateLimit:
+            raise
+        except TemplateFailed as error:
+            refusal = refusal or error
+            continue
+        if _has_system(variant, text):
+            return text
+        refusal = refusal or TemplateFailed("The prompt template drops the system message.")
+    assert refusal is not None
+    raise refusal
+
+
+def fold_system(chat: Chat) -> Chat:
+    """The system text in front of the first user message, for templates that have no place for it."""
+    if not chat or chat[0]["role"] != "system":
+        return chat
+    system, rest = str(chat[0]["content"]), [dict(message) for message in chat[1:]]
+    for message in rest:
+        if message["role"] == "user" and isinstance(message["content"], str):
+            message["content"] = f"{system}\n\n{message['content']}" if system else message["content"]
+            return rest
+    return [{"role": "user", "content": system}, *rest]
+
+
+def join_neighbours(chat: Chat) -> Chat:
+    """Consecutive messages of one role as one, for templates that insist on user and assistant taking turns."""
+    joined: Chat = []
+    for message in chat:
+        last = joined[-1] if joined else None
+        plain = message.keys() == {"role", "content"}
+        if last and plain and last.keys() == message.keys() and last["role"] == message["role"]:
+            last["content"] = f"{last['content']}\n\n{message['content']}"
+        else:
+            joined.append(dict(message))
+    return joined
+
+
+def _plain(message: Message | Mapping[str, Any]) -> dict[str, Any]:
+    return {"role": message.role, "content": message.content} if isinstance(message, Message) else dict(message)
+
+
+def _has_system(chat: Chat, text: str) -> bool:
+    """Whether the system text arrived: some templates drop it without a word."""
+    if not chat or chat[0]["role"] != "system" or not isinstance(chat[0]["content"], str):
+        return True
+    return chat[0]["content"].strip() in text
