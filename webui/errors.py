@@ -5,16 +5,24 @@ Knows nothing of HTTP or Gradio.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class WebUIError(Exception):
-    """Root of every expected failure. `code` is stable and machine-readable, `message` is for a person."""
+    """Root of every expected failure. `code` is stable and machine-readable, `message` is for a person.
+
+    `values` holds the variable parts of the message under stable names, for front ends that say it in another language.
+    """
 
     code = "error"
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None, values: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
+        self.values: Mapping[str, object] = dict(values or {})
         if code is not None:
             self.code = code
 

@@ -178,6 +178,7 @@ class Failed(Event):
     message: str
     code: str = "error"
     param: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 EVENTS: Mapping[str, type[Event]] = {e.kind: e for e in (Queued, PromptProgress, Token, Finished, Failed)}
