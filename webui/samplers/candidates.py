@@ -1,0 +1,232 @@
+"""The tokens that are still in the race, with their logits: a set that only shrinks, sorted no more than needed.
+
+The first set is the whole row of the model, in the order of ids, float32 and never written to; every smaller one is
+float64. Knows nothing of samplers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webui.errors import BadValue, WebUIError
+
+Floats = NDArray[np.floating[Any]]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+SMALL = 2048
+"""Up to here sorting everything is as fast as being clever."""
+
+
+class NothingAllowed(WebUIError):
+    """No token is left to choose from before the chain even starts."""
+
+    code = "nothing_allowed"
+
+
+def largest(logits: Floats, k: int) -> Ints:
+    """Positions of the k largest, in descending order, equal ones by position. Exact.
+
+    Cut into blocks, the k-th largest of the blocks' maxima cannot be above the k-th largest logit: whatever reaches it
+    is a short list that surely holds the k largest.
+    """
+    count = len(logits)
+    if count > SMALL and k * 16 <= count:
+        width = min(64, count // (4 * k))
+        blocks = count // width
+        maxima = logits[: width * blocks].reshape(width, blocks).max(axis=0)
+        bound = np.partition(maxima, blocks - k)[blocks - k]
+        positions = np.flatnonzero(logits >= bound)
+    elif count > SMALL and k < count:
+        bound = np.partition(logits, count - k)[count - k]
+        positions = np.flatnonzero(logits >= bound)
+    else:
+        order = np.argsort(-logits, kind="stable")
+        return order[:k]
+    order = np.argsort(-logits[positions], kind="stable")
+    return positions[order[:k]]
+
+
+class Candidates:
+    """What a sampler's function is given. `logits` may be read freely and is replaced, not written to.
+
+    `ids` and `logits` run in parallel; the order is by id, or descending if `is_sorted`.
+    """
+
+    __slots__ = ("_ids", "_maximum", "_total", "_weights", "is_sorted", "logits", "row_size")
+
+    def __init__(self, logits: Floats, ids: Ints | None = None, *, row_size: int | None = None) -> None:
+        self.logits: Floats = logits
+        self._ids = ids
+        self.is_sorted = False
+        self.row_size = len(logits) if row_size is None else row_size
+        self._maximum: float | None = None
+        self._weights: Floats | None = None
+        self._total = 0.0
+
+    @classmethod
+    def of(cls, row: NDArray[np.float32], allowed: Mask | None = None) -> Candidates:
+        """All tokens of a row, or those that a constraint allows."""
+        if allowed is None:
+            candidates = cls(row)
+        else:
+            if allowed.shape != row.shape:
+                raise BadValue("allowed must have one entry for each logit.", param="allowed")
+            ids = np.flatnonzero(allowed)
+            if len(ids) == 0:
+                raise NothingAllowed("The constraint allows no token here; loosen the grammar or schema.")
+            candidates = cls(row[ids].astype(np.float64), ids, row_size=len(row))
+        if not math.isfinite(candidates.maximum):
+            raise BadValue("logits must be numbers, at least one of them finite.", param="logits")
+        return candidates
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was removed yet: position and id are then the same."""
+        return self._ids is None
+
+    @property
+    def ids(self) -> Ints:
+        if self._ids is None:
+            return np.arange(len(self.logits))
+        return self._ids
+
+    @property
+    def maximum(self) -> float:
+        if self._maximum is None:
+            self._maximum = float(self.logits[0] if self.is_sorted else self.logits.max())
+        return self._maximum
+
+    def weights(self) -> Floats:
+        """exp(logit - maximum): probabilities before they are divided by `total`."""
+        if self._weights is None:
+            self._weights = np.exp(self.logits - self.logits.dtype.type(self.maximum))
+            self._total = float(self._weights.sum(dtype=np.float64))
+        return self._weights
+
+    @property
+    def total(self) -> float:
+        self.weights()
+        return self._total
+
+    def probabilities(self) -> Doubles:
+        """Softmax over the present candidates, in double precision."""
+        return self.weights().astype(np.float64) / self._total
+
+    def entropy(self) -> float:
+        """In nats, of the present candidates."""
+        weights = self.weights()
+        shifted = self.logits - self.logits.dtype.type(self.maximum)
+        with np.errstate(invalid="ignore"):
+            products = weights * shifted
+        return max(0.0, math.log(self._total) - float(np.nansum(products, dtype=np.float64)) / self._total)
+
+    def copy(self) -> Candidates:
+        other = Candidates(self.logits, self._ids, row_size=self.row_size)
+        other.is_sorted = self.is_sorted
+        other._maximum, other._weights, other._total = self._maximum, self._weights, self._total
+        return other
+
+    # What a stage may do to them
+
+    def replace(self, logits: Floats, *, is_sorted: bool | None = None) -> None:
+        """New logits for the same tokens; `is_sorted` says whether the order still holds (as before, unless told)."""
+        self.logits = logits
+        self._maximum = self._weights = None
+        self.is_sorted = self.is_sorted if is_sorted is None else is_sorted
+
+    def take(self, positions: Ints | Mask, *, is_sorted: bool = False) -> None:
+        """Keep only these positions. A boolean mask keeps the order; never leaves nothing: the best one stays."""
+        if positions.dtype == np.bool_:
+            is_sorted = self.is_sorted
+        places = np.flatnonzero(positions) if positions.dtype == np.bool_ else cast(Ints, positions)
+        if len(places) == 0:
+            places = np.array([int(self.logits.argmax())])
+        self._ids = places if self._ids is None else self._ids[places]
+        self.logits = self.logits[places].astype(np.float64)
+        self.is_sorted = is_sorted or len(places) == 1
+        self._maximum = self._weights = None
+
+    def head(self, k: int) -> Ints:
+        """Positions of the k likeliest, in descending order."""
+        if self.is_sorted:
+            return np.arange(min(k, len(self)))
+        return largest(self.logits, min(k, len(self)))
+
+    def sort(self) -> None:
+        if not self.is_sorted:
+            self.take(self.head(len(self)), is_sorted=True)
+
+    def keep_best(self, k: int) -> None:
+        """The k likeliest, sorted."""
+        if self.is_sorted:
+            if k < len(self):
+                self.take(np.arange(max(1, k)), is_sorted=True)
+        else:
+            self.take(self.head(max(1, k)), is_sorted=True)
+
+    def keep_above(self, logit: float) -> None:
+        """Those whose logit reaches a threshold; the best always stays."""
+        if self.is_sorted:
+            count = int(np.searchsorted(-self.logits, -logit, side="right"))
+            if count < len(self):
+                self.take(np.arange(max(1, count)), is_sorted=True)
+            return
+        mask = self.logits >= logit
+        if not mask.all():
+            self.take(mask)
+
+    def keep_prefix(self, mass: float, *, crossing: bool = True) -> None:
+        """The smallest set of likeliest tokens whose probability reaches `mass`, sorted.
+
+        Looks at ever more of the likeliest, so that a peaked row is never sorted whole. Without `crossing` the token
+        that crosses the limit is left out (the best always stays).
+        """
+        weights, target = self.weights(), mass * self.total
+        k = 256
+        while True:
+            positions = self.head(k)
+            cumulative = np.cumsum(weights[positions], dtype=np.float64)
+            if cumulative[-1] >= target or len(positions) == len(self):
+                break
+            k *= 16
+        if crossing:
+            count = int(np.searchsorted(cumulative, target, side="left")) + 1
+        else:
+            count = int(np.searchsorted(cumulative, target, side="right"))
+        count = max(1, min(count, len(positions)))
+        if count < len(self):
+            self.take(positions[:count], is_sorted=True)
+
+    def find(self, tokens: NDArray[np.integer[Any]]) -> tuple[Ints, Mask]:
+        """Positions of tokens, and which of them are still candidates (the positions of the others mean nothing)."""
+        if self._ids is None:
+            there = (tokens >= 0) & (tokens < len(self))
+            return np.where(there, tokens, 0), there
+        order = None if not self.is_sorted and bool(np.all(self._ids[:-1] < self._ids[1:])) else np.argsort(self._ids)
+        sorted_ids = self._ids if order is None else self._ids[order]
+        places = np.searchsorted(sorted_ids, tokens)
+        places = np.minimum(places, len(sorted_ids) - 1)
+        there = sorted_ids[places] == tokens
+        return (places if order is None else order[places]), there
+
+    def put(self, positions: Ints, logits: Floats) -> None:
+        """New logits for a few positions."""
+        if len(positions):
+            changed = self.logits.copy()
+            changed[positions] = logits
+            self.replace(changed, is_sorted=False)
+
+    def drop_dead(self) -> None:
+        """Forget tokens whose logit is -inf, for rules that count candidates or average over them."""
+        alive = self.logits > -np.inf
+        if not alive.all():
+            self.take(alive)
