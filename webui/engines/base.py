@@ -1,30 +1,40 @@
-"""What the scheduler asks of an engine, and nothing more. An engine knows tokens and logits; no samplers, no requests, no text limits.
+"""What the scheduler asks of an engine, and nothing more. An engine knows tokens and logits; no samplers, no requests,
+no text limits.
 
-One thread calls an engine; only `abort` may be read from another.
+One thread calls an engine. Only `tokenize`, `piece` and `is_end` may be called from others (they read the vocabulary,
+which never changes), and the `AbortFlag` given at opening may be set from anywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from webui.types import ModelInfo
+from webui.types import LoadSpec, ModelInfo
 
 Row = NDArray[np.float32]
+
+GRID = 128
+"""Prompt chunks end at multiples of this, counted from position 0, so that it is always cut in the same places."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens of one slot to decode in the next batch, starting at `position`; `rows` says whose logits are wanted."""
+    """Tokens of one slot to decode in the next batch, starting at `position`; `rows` says whose logits are wanted.
+
+    `prompt` tells tokens that were given from tokens that were generated.
+    """
 
     slot: int
     position: int
     tokens: Sequence[int]
     rows: Literal["none", "last", "all"] = "last"
+    prompt: bool = False
 
 
 class EngineError(Exception):
@@ -32,11 +42,33 @@ class EngineError(Exception):
 
 
 class Aborted(EngineError):
-    """The batch was broken off because `abort` said so; the slots of the batch must be cut back to what they held."""
+    """The batch was broken off because the flag was set; the slots of the batch must be cut back to what they held."""
+
+
+class AbortFlag:
+    """A flag another thread sets to break off the running batch. Two bytes, so that native code can read it too."""
+
+    def __init__(self) -> None:
+        self._bytes = ctypes.create_string_buffer(2)
+
+    @property
+    def address(self) -> int:
+        return ctypes.addressof(self._bytes)
+
+    def set(self) -> None:
+        self._bytes[0] = b"\x01"
+
+    def clear(self) -> None:
+        self._bytes[0] = b"\x00"
+
+    def __bool__(self) -> bool:
+        return self._bytes[0] != b"\x00"
 
 
 class Engine(Protocol):
     info: ModelInfo
+    max_rows: int
+    """How many rows of logits one batch can give; a batch must not ask for more."""
 
     def tokenize(self, text: str, *, add_bos: bool, special: bool) -> list[int]: ...
 
@@ -49,7 +81,7 @@ class Engine(Protocol):
         ...
 
     def decode(self, chunks: Sequence[Chunk]) -> list[Row]:
-        """Run one batch (at most info.slots chunks, together at most n_batch tokens).
+        """Run one batch (at most one chunk a slot, together at most the spec's n_batch tokens).
 
         Returns the rows asked for, in order; views that are valid until the next decode.
         """
@@ -63,9 +95,15 @@ class Engine(Protocol):
         """Make `target` hold the first `length` tokens of `source`."""
         ...
 
-    def save(self, slot: int) -> bytes: ...
+    def save(self, slot: int) -> bytes:
+        """What the slot holds, to be given to `restore` later, for any slot of the same engine."""
+        ...
 
     def restore(self, slot: int, state: bytes) -> None: ...
+
+    def set_adapters(self, scales: Mapping[str, float]) -> None:
+        """Change the scales of the adapters that were loaded, by the path they were loaded from; 0 switches one off."""
+        ...
 
     def close(self) -> None: ...
 
@@ -73,4 +111,5 @@ class Engine(Protocol):
 Progress = Callable[[float], bool]
 """Called while loading with 0..1; returns False to cancel."""
 
-Opener = Callable[[dict[str, Any], Progress, Callable[[], bool]], Engine]
+Opener = Callable[[LoadSpec, Progress, AbortFlag], Engine]
+"""Opens a model. Raises LoadFailed with a sentence, LoadCancelled when `Progress` said so."""
