@@ -1,6 +1,6 @@
-"""Errors a user can act on. Every message is one sentence that says what to do; front ends translate the class, never the text.
+"""Errors a user can act on. Every message is one sentence that says what to do.
 
-Knows nothing of HTTP or Gradio.
+Front ends translate the class, never the text. Knows nothing of HTTP or Gradio.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ class WebUIError(Exception):
     code = "error"
 
     def __init__(
-        self, message: str, *, param: str | None = None, code: str | None = None, values: Mapping[str, object] | None = None
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        values: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message

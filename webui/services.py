@@ -1,16 +1,23 @@
-"""The parts of the program that tabs and api work with, built once in cli.py and passed down."""
+"""The parts of the program that tabs and api work with, built once (building.py) and passed down."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from webui.hub.library import Library
+from webui.runtime.models import Models
 from webui.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Each part is added here by whoever writes it; cli.py builds them all, in this order."""
+    """Each part is added here by whoever writes it. `problem` is what the start could not do; the page shows it."""
 
     settings: Settings
     library: Library
+    models: Models
+    problem: str = ""
+
+    async def close(self) -> None:
+        """End what generates, then flush what is kept; in this order."""
+        await self.models.close()

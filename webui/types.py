@@ -130,7 +130,7 @@ class PromptProgress(Event):
 
 @dataclass(frozen=True, slots=True)
 class Token(Event):
-    """One token was chosen. `text` is what may be shown now: complete characters, nothing a stop string might still claim.
+    """One token was chosen. `text` may be shown now: whole characters, nothing a stop string might still claim.
 
     Text of several tokens can arrive with the last of them; concatenated texts are exactly the reply.
     """

@@ -18,6 +18,7 @@ from typing import Literal
 import orjson
 
 from webui.errors import BadValue, LoadFailed
+from webui.files import write_atomically
 from webui.hub.facts import Content, ModelFacts, facts_of
 from webui.hub.folders import look_at_folder
 from webui.hub.gguf import BadModelFile, read_header
@@ -147,9 +148,7 @@ class Library:
     def _write_added(self, paths: Iterable[Path]) -> None:
         if self._added_file is None:
             raise LoadFailed("There is no data folder to remember the path in.")
-        beside = self._added_file.with_suffix(".new")
-        beside.write_bytes(orjson.dumps([str(path) for path in paths], option=orjson.OPT_INDENT_2))
-        beside.replace(self._added_file)
+        write_atomically(self._added_file, orjson.dumps([str(path) for path in paths], option=orjson.OPT_INDENT_2))
 
     # Looking at the disk ------------------------------------------------------------------------------------------
 
