@@ -1,0 +1,77 @@
+"""Where a model stands, and one worker with the model it was started for. Knows nothing of how one follows another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from webui.errors import WebUIError
+from webui.runtime.client import Client
+from webui.runtime.supervisor import Worker
+from webui.types import LoadSpec, ModelInfo
+
+Stage = Literal["none", "loading", "ready", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """Where the model stands. `sentence` is for a person; `code` and `values` let a page say it in its own language.
+
+    `restarting`: this load is the automatic one after a crash; requests wait for it instead of being refused.
+    """
+
+    stage: Stage
+    progress: float = 0.0
+    sentence: str = ""
+    info: ModelInfo | None = None
+    spec: LoadSpec | None = None
+    code: str = ""
+    values: Mapping[str, object] = field(default_factory=dict)
+    restarting: bool = False
+
+
+NOTHING = ModelStatus("none", sentence="No model is loaded.", code="model_not_loaded")
+
+
+class Session:
+    """One worker with the model it was started for."""
+
+    def __init__(self, spec: LoadSpec, ready: asyncio.Future[ModelInfo], *, restarting: bool) -> None:
+        self.spec = spec
+        self.ready = ready
+        self.restarting = restarting
+        self.progress = 0.0
+        self.worker: Worker
+        self.client: Client
+
+    def settle(self, result: ModelInfo | WebUIError) -> None:
+        """The load is over, one way or the other; who does not wait for it must not be told off for that."""
+        if self.ready.done():
+            return
+        if isinstance(result, ModelInfo):
+            self.ready.set_result(result)
+        else:
+            self.ready.set_exception(result)
+            self.ready.exception()
+
+    def loading(self) -> ModelStatus:
+        name = self.spec.name or self.spec.path.replace("\\", "/").rsplit("/", 1)[-1]
+        percent = round(self.progress * 100)
+        sentence = f"Loading {name}: {percent} %."
+        return ModelStatus(
+            "loading",
+            self.progress,
+            f"The engine is being restarted. {sentence}" if self.restarting else sentence,
+            spec=self.spec,
+            code="engine_restarting" if self.restarting else "model_loading",
+            values={"name": name, "percent": percent},
+            restarting=self.restarting,
+        )
+
+    def loaded(self, info: ModelInfo) -> ModelStatus:
+        return ModelStatus("ready", 1.0, f"{info.name} is ready.", info, self.spec, "model_ready", {"name": info.name})
+
+    def failed(self, error: WebUIError) -> ModelStatus:
+        return ModelStatus("failed", sentence=error.message, spec=self.spec, code=error.code, values=error.values)
