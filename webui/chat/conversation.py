@@ -18,30 +18,28 @@ from webui.chat.history import History, Node
 from webui.chat.prompt import Prompt, build_prompt
 from webui.chat.reply import Reply
 from webui.errors import BadValue, Busy, NoModel, WebUIError
-from webui.types import Event, Failed, Finished, GenerationRequest, ModelInfo, Step
+from webui.types import Event, GenerationRequest, ModelInfo, Step
 
 AUTOSAVE_SECONDS = 1.0
 UNWATCHED_SECONDS = 120.0
+STOP_SECONDS = 0.3
 
 T = TypeVar("T")
 
 
-class Status(Protocol):
-    """What the runtime says of the model: stage none, loading, ready or failed."""
+class Stream(Protocol):
+    """The events of one request. `cancel` asks for an early end that still says how it went, `aclose` just ends."""
 
-    @property
-    def stage(self) -> str: ...
-    @property
-    def sentence(self) -> str: ...
-    @property
-    def info(self) -> ModelInfo | None: ...
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+    def cancel(self) -> None: ...
+    async def aclose(self) -> None: ...
 
 
 class Runtime(Protocol):
     """The part of `runtime.Models` that a conversation needs."""
 
     def status(self) -> Any: ...
-    def generate(self, request: GenerationRequest) -> AsyncIterator[Event]: ...
+    def generate(self, request: GenerationRequest) -> Stream: ...
     async def tokenize(self, text: str, *, add_bos: bool = False, special: bool = True) -> list[int]: ...
 
 
@@ -73,6 +71,7 @@ class Conversations:
         self._unwatched = unwatched_seconds
         self._replies: dict[int, Reply] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._streams: dict[int, Stream] = {}
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
         self._pulse = asyncio.Event()
         self._seen = time.monotonic()
@@ -233,17 +232,14 @@ class Conversations:
             add_bos=prompt.add_bos,
             conversation=f"chat-{reply.chat}",
         )
-        stream = self._models.generate(request)
+        stream = self._streams[reply.chat] = self._models.generate(request)
         try:
             async for event in stream:
                 reply.take(event)
                 self._beat()
-                if isinstance(event, Finished | Failed):
-                    break
         finally:
-            close = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
+            self._streams.pop(reply.chat, None)
+            await stream.aclose()
 
     async def _ready_model(self, reply: Reply) -> ModelInfo:
         """A message may be sent while the model is still loading: the reply waits for it."""
@@ -287,12 +283,17 @@ class Conversations:
             if time.monotonic() - self._seen > self._unwatched and (task := self._tasks.get(reply.chat)):
                 self._cancel(reply, task, "left")
 
-    @staticmethod
-    def _cancel(reply: Reply, task: asyncio.Task[None], reason: str) -> None:
-        """Once only: a second cancel would break the saving off."""
-        if not reply.reason:
-            reply.reason = reason
+    def _cancel(self, reply: Reply, task: asyncio.Task[None], reason: str) -> None:
+        """Once only. The engine is asked first, so that its figures still arrive; then the task is broken off."""
+        if reply.reason:
+            return
+        reply.reason = reason
+        stream = self._streams.get(reply.chat)
+        if stream is None:
             task.cancel()
+            return
+        stream.cancel()
+        asyncio.get_running_loop().call_later(STOP_SECONDS, lambda: None if reply.stage == "done" else task.cancel())
 
     def _beat(self) -> None:
         pulse, self._pulse = self._pulse, asyncio.Event()

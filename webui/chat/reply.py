@@ -125,7 +125,8 @@ class Reply:
         self.version += 1
 
     def _finish(self, event: Finished) -> None:
-        self.reason = event.reason
+        if event.reason != "cancelled" or not self.reason:
+            self.reason = event.reason
         self.figures.update(
             seed=event.seed,
             stop_string=event.stop_string,
