@@ -13,9 +13,24 @@ from webui.types import LoadSpec
 
 def build_services(settings: Settings, library: Library, problem: str = "") -> Services:
     """Everything pages and API work with. `problem` is what the start could not do and the page has to say."""
+    from webui.chat.conversation import Conversations
+    from webui.chat.history import History
+    from webui.chosen import reply_settings
+    from webui.preferences import Preferences
     from webui.runtime.models import Models
 
-    return Services(settings=settings, library=library, models=Models(echo=settings.verbose), problem=problem)
+    models = Models(echo=settings.verbose)
+    preferences = Preferences(settings.data_dir / "settings.json")
+    history = History(settings.data_dir / "chats.sqlite3")
+    conversations = Conversations(models, history, lambda: reply_settings(preferences))
+    return Services(
+        settings=settings,
+        library=library,
+        models=models,
+        preferences=preferences,
+        conversations=conversations,
+        problem=problem,
+    )
 
 
 def load_spec(settings: Settings, entry: ModelEntry) -> LoadSpec:

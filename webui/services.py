@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webui.chat.conversation import Conversations
 from webui.hub.library import Library
+from webui.preferences import Preferences
 from webui.runtime.models import Models
 from webui.settings import Settings
 
@@ -16,8 +18,11 @@ class Services:
     settings: Settings
     library: Library
     models: Models
+    preferences: Preferences
+    conversations: Conversations
     problem: str = ""
 
     async def close(self) -> None:
         """End what generates, then flush what is kept; in this order."""
+        await self.conversations.close()
         await self.models.close()
