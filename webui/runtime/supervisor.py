@@ -40,6 +40,7 @@ class Worker(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._verdict: Ending | None = None
         self._last_beat = 0.0
+        self._met = False
         self._oldest_cancel: Callable[[], float | None] = lambda: None
         self.busy = 0.0
         self.wanted = False
@@ -54,7 +55,7 @@ class Worker(asyncio.Protocol):
         self._oldest_cancel = oldest_cancel
         # Not in a thread: the worker dies with the thread that started it (PR_SET_PDEATHSIG).
         self._process = start(self._command, echo=self._echo)
-        self._last_beat = time.monotonic() + START_LIMIT - HEARTBEAT_LIMIT
+        self._last_beat = time.monotonic()
         await asyncio.get_running_loop().create_connection(lambda: self, sock=self._process.connection)
         self._spawn(self._watch(self._process))
 
@@ -97,7 +98,7 @@ class Worker(asyncio.Protocol):
         header, blob = frame
         if header["type"] == "heartbeat":
             self.busy = float(header.get("busy", 0.0))
-        self._last_beat = max(self._last_beat, time.monotonic())
+        self._last_beat, self._met = time.monotonic(), True
         if header["type"] != "heartbeat":
             self._on_frame(header, blob)
 
@@ -114,7 +115,7 @@ class Worker(asyncio.Protocol):
                 # We were asleep ourselves (a suspended machine, a stopped process): its silence proves nothing.
                 self._last_beat = max(self._last_beat, now)
             last_look = now
-            if now - self._last_beat > HEARTBEAT_LIMIT:
+            if now - self._last_beat > (HEARTBEAT_LIMIT if self._met else START_LIMIT):
                 self.condemn("The engine stopped answering and was ended.", "engine_hung")
             if self.busy > BUSY_LIMIT:
                 self.condemn("The engine got stuck in one step and was ended.", "engine_hung")
