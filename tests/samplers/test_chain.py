@@ -143,7 +143,7 @@ def test_the_range_is_part_of_the_error() -> None:
 
 def test_steps_come_back_complete_and_off_stages_stay_visible() -> None:
     chain = Chain.parse([Step("top_k", {"k": 0}), ["temperature", {}]])
-    assert chain.steps[0] == Step("top_k", {"top_k": 0, "flavour": "generic"})
+    assert chain.steps[0] == Step("top_k", {"top_k": 0, "min_keep": 1, "flavour": "generic"})
     assert chain.steps[1].values["temperature"] == 0.8
     assert [stage.sampler.name for stage in chain.plan] == ["temperature"]
     assert Chain.parse(chain.steps).steps == chain.steps

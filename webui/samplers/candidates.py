@@ -7,7 +7,7 @@ float64. Knows nothing of samplers.
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ Mask = NDArray[np.bool_]
 
 SMALL = 2048
 """Up to here sorting everything is as fast as being clever."""
+
+ROUNDING = 2.4e-7
+"""Logits are float32: a token exactly on a threshold must not be lost to that."""
 
 
 class NothingAllowed(WebUIError):
@@ -121,13 +124,19 @@ class Candidates:
         """Softmax over the present candidates, in double precision."""
         return self.weights().astype(np.float64) / self._total
 
+    def alive(self) -> int:
+        """How many have any probability at all: a banned token stays in the row with a logit of -inf."""
+        return int(np.count_nonzero(self.logits > -np.inf))
+
     def entropy(self) -> float:
         """In nats, of the present candidates."""
         weights = self.weights()
-        shifted = self.logits - self.logits.dtype.type(self.maximum)
         with np.errstate(invalid="ignore"):
-            products = weights * shifted
-        return max(0.0, math.log(self._total) - float(np.nansum(products, dtype=np.float64)) / self._total)
+            products = weights * (self.logits - self.logits.dtype.type(self.maximum))
+        mean = float(products.sum(dtype=np.float64))
+        if math.isnan(mean):  # 0 · -inf, of dead tokens
+            mean = float(products[weights > 0].sum(dtype=np.float64))
+        return max(0.0, math.log(self._total) - mean / self._total)
 
     def copy(self) -> Candidates:
         other = Candidates(self.logits, self._ids, row_size=self.row_size)
@@ -167,44 +176,65 @@ class Candidates:
 
     def keep_best(self, k: int) -> None:
         """The k likeliest, sorted."""
-        if self.is_sorted:
-            if k < len(self):
-                self.take(np.arange(max(1, k)), is_sorted=True)
-        else:
+        if k < len(self) or not self.is_sorted:
             self.take(self.head(max(1, k)), is_sorted=True)
 
-    def keep_above(self, logit: float) -> None:
-        """Those whose logit reaches a threshold; the best always stays."""
+    def keep_above(self, logit: float, least: int = 1) -> None:
+        """Those whose logit reaches a threshold (give or take the rounding of float32), and the best `least` anyway."""
+        logit -= ROUNDING * max(1.0, abs(self.maximum))
         if self.is_sorted:
-            count = int(np.searchsorted(-self.logits, -logit, side="right"))
+            count = max(int(np.searchsorted(-self.logits, -logit, side="right")), least, 1)
             if count < len(self):
-                self.take(np.arange(max(1, count)), is_sorted=True)
+                self.take(np.arange(count), is_sorted=True)
             return
         mask = self.logits >= logit
-        if not mask.all():
+        count = int(np.count_nonzero(mask))
+        if count < least:
+            self.keep_best(least)
+        elif count < len(self):
             self.take(mask)
 
-    def keep_prefix(self, mass: float, *, crossing: bool = True) -> None:
-        """The smallest set of likeliest tokens whose probability reaches `mass`, sorted.
+    def keep_likelier(self, probability: float, least: int = 1) -> None:
+        """Those with at least this probability, and the best `least` anyway."""
+        if probability > 0:
+            self.keep_above(self.maximum + math.log(probability * self.total), least)
+
+    def keep_prefix(
+        self, mass: float, least: int = 1, *, crossing: bool = True, reaching: bool = True, score: Floats | None = None
+    ) -> None:
+        """The smallest set of likeliest tokens (or of highest `score`) whose probability reaches `mass`.
 
         Looks at ever more of the likeliest, so that a peaked row is never sorted whole. Without `crossing` the token
-        that crosses the limit is left out (the best always stays).
+        that crosses the limit is left out; without `reaching` the limit must be passed, not only reached.
         """
         weights, target = self.weights(), mass * self.total
         k = 256
         while True:
-            positions = self.head(k)
+            positions = self.head(k) if score is None else largest(score, k)
             cumulative = np.cumsum(weights[positions], dtype=np.float64)
-            if cumulative[-1] >= target or len(positions) == len(self):
+            if cumulative[-1] > target or len(positions) == len(self):
                 break
             k *= 16
-        if crossing:
-            count = int(np.searchsorted(cumulative, target, side="left")) + 1
-        else:
-            count = int(np.searchsorted(cumulative, target, side="right"))
-        count = max(1, min(count, len(positions)))
+        side: Literal["left", "right"] = "left" if reaching and crossing else "right"
+        count = int(np.searchsorted(cumulative, target, side=side)) + crossing
+        count = max(1, least, min(count, len(positions)))
+        if count > len(positions):
+            positions = self.head(count) if score is None else largest(score, count)
         if count < len(self):
-            self.take(positions[:count], is_sorted=True)
+            positions = positions[:count]
+            self.take(positions if score is None else np.sort(positions), is_sorted=score is None)
+
+    def drop(self, tokens: NDArray[np.integer[Any]]) -> None:
+        """Take these tokens out of the race; if none would remain, the best one stays."""
+        positions, there = self.find(tokens)
+        if not there.any():
+            return
+        before = self.copy()
+        self.put(positions[there], np.full(int(there.sum()), -np.inf))
+        if self.maximum == -np.inf:
+            before.keep_best(1)
+            self._ids, self.logits = before._ids, before.logits
+            self.replace(before.logits, is_sorted=True)
 
     def find(self, tokens: NDArray[np.integer[Any]]) -> tuple[Ints, Mask]:
         """Positions of tokens, and which of them are still candidates (the positions of the others mean nothing)."""
@@ -224,9 +254,3 @@ class Candidates:
             changed = self.logits.copy()
             changed[positions] = logits
             self.replace(changed, is_sorted=False)
-
-    def drop_dead(self) -> None:
-        """Forget tokens whose logit is -inf, for rules that count candidates or average over them."""
-        alive = self.logits > -np.inf
-        if not alive.all():
-            self.take(alive)

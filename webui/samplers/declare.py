@@ -20,7 +20,7 @@ Values = Mapping[str, Any]
 Accept = Callable[[int], Any]
 """Given the token that was chosen, the stage's next memory."""
 Apply = Callable[["Candidates", Values, "Context"], "Accept | None"]
-Kind = Literal["float", "int", "bool", "text", "choice", "biases", "tokens", "texts"]
+Kind = Literal["float", "int", "bool", "text", "choice", "biases", "sequences", "tokens", "texts"]
 Family = Literal["penalty", "shape", "cut", "select"]
 
 
@@ -39,7 +39,8 @@ class Text:
 class Param:
     """One value of a sampler. `slider` is what the page offers, `legal` what is accepted at all.
 
-    `aliases` are the names other tools give it; `alias_unit` is what one unit of theirs is worth here.
+    `aliases` are the names other tools give it; in their requests one unit is worth `field_unit` here. The page
+    shows what is `advanced` only on request.
     """
 
     name: str
@@ -52,8 +53,9 @@ class Param:
     step: float = 0.01
     neutral: Any = None
     aliases: tuple[str, ...] = ()
-    alias_unit: float = 1.0
+    field_unit: float = 1.0
     choices: tuple[str, ...] = ()
+    advanced: bool = False
 
     @property
     def allowed(self) -> str:
@@ -67,6 +69,7 @@ class Param:
             "bool": "true or false",
             "text": "text",
             "biases": "{token id: number} with numbers from -1000 to 1000 or -inf",
+            "sequences": "a list of [[token ids], number] with numbers from -1000 to 1000",
             "tokens": "a list of token ids",
             "texts": "a list of texts",
         }.get(self.kind, "a number")
@@ -145,6 +148,7 @@ def _flavour(flavours: tuple[str, ...]) -> Param:
         kind="choice",
         default=flavours[0],
         choices=flavours,
+        advanced=True,
         label=Text("Flavour", "Вариант"),
         help=Text(
             "Programs disagree about details of this sampler; this picks whose rule to follow.",
@@ -223,6 +227,20 @@ def _biases(param: Param, value: Any) -> dict[int, float] | None:
     return biases
 
 
+def _sequences(param: Param, value: Any) -> tuple[tuple[tuple[int, ...], float], ...] | None:
+    if not isinstance(value, (list, tuple)) or len(value) > 10_000:
+        return None
+    checked: list[tuple[tuple[int, ...], float]] = []
+    for item in value:
+        if not isinstance(item, (list, tuple)) or len(item) != 2:
+            return None
+        tokens, bias = _tokens(param, item[0]), item[1]
+        if not tokens or isinstance(bias, bool) or not isinstance(bias, (int, float)) or not -1000 <= bias <= 1000:
+            return None
+        checked.append((tokens, float(bias)))
+    return tuple(checked)
+
+
 _CHECKS: Mapping[Kind, Callable[[Param, Any], Any]] = {
     "float": _number,
     "int": _whole,
@@ -232,4 +250,5 @@ _CHECKS: Mapping[Kind, Callable[[Param, Any], Any]] = {
     "texts": _texts,
     "tokens": _tokens,
     "biases": _biases,
+    "sequences": _sequences,
 }

@@ -6,16 +6,13 @@ import math
 
 from webui.samplers.candidates import Candidates
 from webui.samplers.declare import Param, Sampler, Text, Values
+from webui.samplers.shared import min_keep
 from webui.samplers.state import Context
-
-# A token exactly on the limit stays; logits are float32, so "exactly" allows for their rounding.
-_ROUNDING = 2.4e-7
 
 
 def apply(candidates: Candidates, values: Values, context: Context) -> None:
-    best = candidates.maximum
-    threshold = best + math.log(values["min_p"])
-    candidates.keep_above(threshold - _ROUNDING * max(1.0, abs(best)))
+    threshold = candidates.maximum + math.log(values["min_p"])
+    candidates.keep_above(threshold, values["min_keep"])
     if context.notes is not None:
         context.note(threshold_logit=threshold)
 
@@ -44,6 +41,7 @@ SAMPLER = Sampler(
             neutral=0.0,
             aliases=("p",),
         ),
+        min_keep(),
     ),
     apply=apply,
 )

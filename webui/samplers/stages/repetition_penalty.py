@@ -6,17 +6,24 @@ import numpy as np
 
 from webui.samplers.candidates import Candidates
 from webui.samplers.declare import Param, Sampler, Text, Values
+from webui.samplers.shared import used_tokens, window
 from webui.samplers.state import Context
-from webui.samplers.window import window_param
 
 
 def apply(candidates: Candidates, values: Values, context: Context) -> None:
     penalty = values["repetition_penalty"]
-    used = np.unique(context.history.last(values["repetition_penalty_range"]))
+    used, strengths, _ = used_tokens(context.history, values)
     positions, there = candidates.find(used)
-    positions = positions[there]
-    logits = candidates.logits[positions]
-    candidates.put(positions, np.where(logits > 0, logits / penalty, logits * penalty))
+    positions, strengths = positions[there], strengths[there]
+    logits = candidates.logits[positions].astype(np.float64)
+    if values["flavour"] == "exllamav2":
+        factors = 1.0 + (penalty - 1.0) * strengths  # its factor fades, not its effect
+        penalised = np.where(logits > 0, logits / factors, logits * factors)
+    else:
+        full = np.where(logits > 0, logits / penalty, logits * penalty)
+        penalised = np.where(strengths == 1.0, full, logits + np.nan_to_num(full - logits) * strengths)
+    candidates.put(positions, penalised)
+    context.note(tokens=len(positions))
 
 
 SAMPLER = Sampler(
@@ -29,7 +36,7 @@ SAMPLER = Sampler(
     formula="l > 0: l / {repetition_penalty}; else l · {repetition_penalty}",
     family="penalty",
     order=1,
-    aliases=("penalties",),
+    flavours=("generic", "exllamav2", "exllamav3"),
     params=(
         Param(
             name="repetition_penalty",
@@ -44,7 +51,7 @@ SAMPLER = Sampler(
             neutral=1.0,
             aliases=("rep_pen", "repeat_penalty", "penalty", "repeat"),
         ),
-        window_param(),
+        *window(),
     ),
     apply=apply,
     off=lambda values: values["repetition_penalty"] == 1.0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from webui.samplers.candidates import Candidates
 from webui.samplers.declare import Param, Sampler, Text, Values
 from webui.samplers.state import Context
@@ -22,8 +24,8 @@ def divide(candidates: Candidates, temperature: float) -> None:
     if temperature <= 0:
         candidates.keep_best(1)
     elif temperature < 0.01:
-        # Down here float32 would overflow for large logits: only differences from the best one matter.
-        candidates.replace((candidates.logits.astype("float64") - candidates.maximum) / temperature)
+        # Down here float32 would overflow for large logits.
+        candidates.replace(candidates.logits.astype(np.float64) / temperature)
     else:
         candidates.replace(candidates.logits / candidates.logits.dtype.type(temperature))
 

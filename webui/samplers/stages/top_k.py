@@ -6,11 +6,12 @@ import numpy as np
 
 from webui.samplers.candidates import Candidates
 from webui.samplers.declare import Param, Sampler, Text, Values
+from webui.samplers.shared import min_keep
 from webui.samplers.state import Context
 
 
 def apply(candidates: Candidates, values: Values, context: Context) -> None:
-    k = values["top_k"]
+    k = max(values["top_k"], values["min_keep"])
     if values["flavour"] == "hf" and k < len(candidates):
         # Transformers keeps whatever ties with the k-th.
         threshold = candidates.logits[candidates.head(k)[-1]]
@@ -45,6 +46,7 @@ SAMPLER = Sampler(
             neutral=0,
             aliases=("k", "topk"),
         ),
+        min_keep(),
     ),
     apply=apply,
     off=lambda values: values["top_k"] <= 0,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from webui.samplers.candidates import Candidates
 from webui.samplers.declare import Param, Sampler, Text, Values
+from webui.samplers.shared import min_keep
 from webui.samplers.state import Context
 
 
 def apply(candidates: Candidates, values: Values, context: Context) -> None:
     crossing = values["flavour"] != "exllama"  # exllama drops the token that crosses the limit
-    candidates.keep_prefix(values["top_p"], crossing=crossing)
+    candidates.keep_prefix(values["top_p"], values["min_keep"], crossing=crossing)
 
 
 SAMPLER = Sampler(
@@ -38,6 +39,7 @@ SAMPLER = Sampler(
             neutral=1.0,
             aliases=("p",),
         ),
+        min_keep(),
     ),
     apply=apply,
 )
