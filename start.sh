@@ -11,10 +11,11 @@ while [ -L "$self" ]; do
 done
 here=$(cd -- "$(dirname -- "$self")" && pwd -P) || exit 2
 
-for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do
-    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
-        exec "$python" "$here/webui/bootstrap" "$@"
-    fi
+# The .venv's own Python first: it is there on every start but the first, and asking it costs nothing.
+for python in "$here/.venv/bin/python" python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do
+    case $("$python" -V 2>/dev/null) in
+        "Python 3."[1-9][0-9]*) exec "$python" -E "$here/webui/bootstrap" "$@" ;;
+    esac
 done
 
 install="get it from https://www.python.org/downloads/"

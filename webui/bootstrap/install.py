@@ -84,7 +84,7 @@ def _install(root: Path, goal: str) -> int:
         sound = make_sound(root / ".venv", python_of(root))
         machine = look()
         tasks = plan(machine, root, python_of(root), goal, make_venv=not sound, wheels=find_wheels(machine))
-        if not Runner(root / ".venv" / "install.log").run_all(tasks):
+        if not Runner(root, root / ".venv" / "install.log").run_all(tasks):
             return FAILED
         _write_stamp(root, goal)
         print(f"Set up in {time.monotonic() - started:.0f} s.", flush=True)

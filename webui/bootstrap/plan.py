@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,13 +84,20 @@ def _name(requirement: str) -> str:
 def _make_venv(machine: Machine, root: Path) -> Task:
     advice = f"install Python's venv: {_VENV[machine.package_manager]}" if machine.package_manager in _VENV else ""
     version = ".".join(str(number) for number in machine.python)
-    command = (base_python(), "-m", "venv", "--clear", str(root / ".venv"))
+    command = (base_python(root / ".venv"), "-m", "venv", "--clear", str(root / ".venv"))
     return Task(f"Making .venv with Python {version}", (Attempt(command),), advice)
 
 
-def base_python() -> str:
+def base_python(venv: Path) -> str:
     """The interpreter to make .venv from: never one that lives in the .venv about to be remade."""
-    return getattr(sys, "_base_executable", "") or sys.executable
+    here = os.path.realpath(venv) + os.sep
+    candidates = (
+        getattr(sys, "_base_executable", ""),
+        sys.executable,
+        os.path.realpath(sys.executable),
+        shutil.which("python3") or "",
+    )
+    return next((path for path in candidates if path and not os.path.abspath(path).startswith(here)), "python3")
 
 
 def _llama(machine: Machine, pip: Sequence[str], python: str, requirement: str, wheels: str | None) -> Task:

@@ -34,7 +34,10 @@ _NOT_FOR_PIP = (
 
 
 class Runner:
-    def __init__(self, log: Path, out: TextIO | None = None) -> None:
+    """`folder` is where commands run: never where the user stands, whose files could be taken for modules."""
+
+    def __init__(self, folder: Path, log: Path, out: TextIO | None = None) -> None:
+        self._folder = folder
         self._log = log
         self._out = out
         self._tail: deque[str] = deque(maxlen=400)
@@ -75,6 +78,7 @@ class Runner:
         try:
             process = subprocess.Popen(
                 command,
+                cwd=self._folder,
                 env=merged,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
