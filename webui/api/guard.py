@@ -1,4 +1,4 @@
-"""The door in front of both servers: only requests addressed to this machine by a name it has, not sent by another site.
+"""The door in front of both servers: only requests meant for this machine, and not sent by another site.
 
 A page of another site can make a browser send requests here, and by DNS rebinding even under its own name; both show in
 headers a browser cannot be talked out of. Pure ASGI, knows nothing of what lies behind it.

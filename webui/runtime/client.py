@@ -72,6 +72,9 @@ class Generation(AsyncIterator[Event]):
             self._open = 0
         if not self._closed:
             self._events.append(event)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -89,6 +92,7 @@ class Generation(AsyncIterator[Event]):
         self.cancel()
         self._closed = True
         self._events.clear()
+        self._wake()
 
     async def batch(self) -> list[Event]:
         """Everything that has arrived since the last look, waiting for something; empty at the end."""

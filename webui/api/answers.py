@@ -1,0 +1,149 @@
+"""Events as the JSON of OpenAI's two generating calls, whole or in chunks. Pure: no HTTP, no waiting.
+
+Our own extras stand beside OpenAI's fields: `seed`, `chain` and `timings` (named as llama.cpp names them).
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from webui.types import Finished, StopReason, Token
+
+Kind = Literal["completion", "chat"]
+
+FINISH: Mapping[StopReason, str] = {
+    "stop": "stop",
+    "stop_string": "stop",
+    "length": "length",
+    "cancelled": "stop",
+    "time": "length",
+    "loop": "length",
+    "error": "stop",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What every part of one answer repeats."""
+
+    kind: Kind
+    model: str
+    id: str = ""
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @classmethod
+    def new(cls, kind: Kind, model: str) -> Head:
+        prefix = "chatcmpl-" if kind == "chat" else "cmpl-"
+        return cls(kind, model, prefix + secrets.token_hex(12))
+
+    def fields(self, *, chunk: bool) -> dict[str, Any]:
+        name = (
+            "text_completion" if self.kind == "completion" else "chat.completion.chunk" if chunk else "chat.completion"
+        )
+        return {
+            "id": self.id,
+            "object": name,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": None,
+        }
+
+
+def timings(finished: Finished) -> dict[str, Any]:
+    """How long it took, under llama.cpp's names."""
+    read = max(finished.prompt_tokens - finished.cached_tokens, 0)
+    prompt, made = finished.prompt_seconds, finished.generation_seconds
+    return {
+        "cache_n": finished.cached_tokens,
+        "prompt_n": read,
+        "prompt_ms": round(prompt * 1000, 3),
+        "prompt_per_second": round(read / prompt, 2) if prompt > 0 else 0.0,
+        "predicted_n": finished.tokens,
+        "predicted_ms": round(made * 1000, 3),
+        "predicted_per_second": round(finished.tokens_per_second, 2),
+        "first_token_ms": round(finished.first_token_seconds * 1000, 3),
+    }
+
+
+def usage(finished: Sequence[tuple[int, Finished]]) -> dict[str, Any]:
+    """Tokens of all choices together; each generation's prompt counts once. `finished` has the generation's number."""
+    prompts = {number: (end.prompt_tokens, end.cached_tokens) for number, end in reversed(finished)}
+    made = sum(end.tokens for _, end in finished)
+    prompt = sum(tokens for tokens, _ in prompts.values())
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": made,
+        "total_tokens": prompt + made,
+        "prompt_tokens_details": {"cached_tokens": sum(cached for _, cached in prompts.values())},
+    }
+
+
+class Chunks:
+    """The pieces of a streamed answer, as ready server-sent events. The part that never changes is made once."""
+
+    def __init__(self, head: Head, chain: Any) -> None:
+        self.head = head
+        self._chain = chain
+        fixed = orjson.dumps(head.fields(chunk=True))
+        # Without its closing brace: what follows is put together by hand, since this runs for every token.
+        self._open = b"data: " + fixed[:-1] + b',"choices":[{"index":'
+        self._text = b',"text":' if head.kind == "completion" else b',"delta":{"content":'
+        self._close = (b"" if head.kind == "completion" else b"}") + b',"logprobs":'
+
+    def begin(self, choice: int, echo: str = "") -> bytes:
+        """What comes before the first token: the role of a chat, the echoed prompt of a completion."""
+        if self.head.kind == "completion":
+            return self.text(choice, echo) if echo else b""
+        delta = b',"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}\n\n'
+        return b"%b%d%b" % (self._open, choice, delta)
+
+    def text(self, choice: int, text: str, logprobs: Any = None) -> bytes:
+        return b'%b%d%b%b%b%b,"finish_reason":null}]}\n\n' % (
+            self._open,
+            choice,
+            self._text,
+            orjson.dumps(text),
+            self._close,
+            b"null" if logprobs is None else orjson.dumps(logprobs),
+        )
+
+    def end(self, choice: int, finished: Finished) -> bytes:
+        """The last chunk of a choice, with how it was made."""
+        reason = FINISH[finished.reason]
+        if self.head.kind == "completion":
+            body: dict[str, Any] = {"index": choice, "text": "", "logprobs": None, "finish_reason": reason}
+        else:
+            body = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": reason}
+        extras = {"seed": finished.seed, "chain": self._chain, "timings": timings(finished)}
+        data = {**self.head.fields(chunk=True), "choices": [{**body, "stop_reason": finished.stop_string}], **extras}
+        return b"data: " + orjson.dumps(data) + b"\n\n"
+
+    def usage(self, finished: Sequence[tuple[int, Finished]]) -> bytes:
+        data = {**self.head.fields(chunk=True), "choices": [], "usage": usage(finished)}
+        return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+@dataclass(slots=True)
+class Choice:
+    """One choice of an answer that is given whole."""
+
+    texts: list[str] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
+    end: Finished | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+
+def whole(head: Head, choices: Iterable[dict[str, Any]], finished: Sequence[tuple[int, Finished]], chain: Any) -> bytes:
+    """A complete answer; `choices` are ready for JSON."""
+    first = finished[0][1]
+    extras = {"seed": first.seed, "chain": chain, "timings": timings(first)}
+    return orjson.dumps({**head.fields(chunk=False), "choices": list(choices), "usage": usage(finished), **extras})
