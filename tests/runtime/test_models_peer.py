@@ -107,7 +107,11 @@ async def test_calls_answer_fail_and_are_cleared(models: Models) -> None:
         ([["signal", "SIGSEGV"]], "engine_segv", "crashed"),
         ([["signal", "SIGBUS"]], "engine_sigbus", "model file changed on disk"),
         ([["signal", "SIGILL"]], "engine_sigill", "processor"),
-        ([["words", "x.cpp:3: GGML_ASSERT(n > 0) failed"], ["signal", "SIGABRT"]], "engine_assert", "GGML_ASSERT(n > 0)"),
+        (
+            [["words", "x.cpp:3: GGML_ASSERT(n > 0) failed"], ["signal", "SIGABRT"]],
+            "engine_assert",
+            "GGML_ASSERT(n > 0)",
+        ),
         ([["words", "CUDA error: out of memory"], ["signal", "SIGABRT"]], "engine_device", "graphics card"),
         ([["exit", 0]], "engine_ended", "without being asked"),
         ([["words", "boom went it"], ["exit", 3]], "engine_exit", "boom went it"),
