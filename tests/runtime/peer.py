@@ -1,8 +1,8 @@
 """A peer for the supervisor that misbehaves in ways the real worker never would: it acts out a script.
 
-The steps of `options["script"]` answer a `generate`, those of `options["load"]` a `load`: ["events", [...]], ["raw", hex],
-["words", text] (to stderr), ["exit", code], ["signal", name], ["silent"] (no more heartbeats), ["close"] (the socket, but
-not the process).
+The steps of `options["script"]` answer a `generate`, those of `options["load"]` a `load`: ["events", [...]],
+["raw", hex], ["words", text] (to stderr), ["exit", code], ["signal", name], ["silent"] (no more heartbeats), ["close"]
+(the socket, but not the process).
 """
 
 from __future__ import annotations
