@@ -92,6 +92,7 @@ def _folder(path: Path) -> Path:
 
 async def _run(start: Start) -> int:
     """Serve until a signal comes. The page answers first; the model is loaded behind it."""
+    from webui.api.guard import OriginGuard, own_addresses
     from webui.building import build_services, first_load
     from webui.server import Site, Stop, serve
 
@@ -99,16 +100,17 @@ async def _run(start: Start) -> int:
     stop = Stop()
     stop.listen()
     services = build_services(settings, start.library, start.problem)
+    hosts = own_addresses() if settings.listen else frozenset()
     loading: set[asyncio.Task[None]] = set()
     sites = []
     if start.page is not None:
         from webui.tabs import build_page_app
 
-        sites.append(Site(build_page_app(services), start.page))
+        sites.append(Site(OriginGuard(build_page_app(services), hosts=hosts), start.page))
     if start.api is not None:
         from webui.api import build_api
 
-        sites.append(Site(build_api(services), start.api))
+        sites.append(Site(OriginGuard(build_api(services), hosts=hosts), start.api))
 
     async def ready() -> None:
         _announce(start)
