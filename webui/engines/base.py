@@ -19,8 +19,9 @@ from webui.types import LoadSpec, ModelInfo
 
 Row = NDArray[np.float32]
 
-GRID = 128
-"""Prompt chunks end at multiples of this, counted from position 0, so that it is always cut in the same places."""
+ANYWHERE = 2
+CHUNK = 128
+"""How many tokens of a prompt are read at once at most: between two chunks others get their tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,9 @@ class Engine(Protocol):
     info: ModelInfo
     max_rows: int
     """How many rows of logits one batch can give; a batch must not ask for more."""
+    grid: int
+    """Where a prompt may be cut without changing a bit of what is computed: at multiples of this, counted from position
+    0. ANYWHERE: at every place, so long as no chunk is a single token."""
 
     def tokenize(self, text: str, *, add_bos: bool, special: bool) -> list[int]: ...
 

@@ -3,8 +3,8 @@ engine can be tested in milliseconds and without a model.
 
 It is loaded like a real one: LoadSpec(path="anything", engine="fake", options={...}). All options, with their defaults:
 
-reply          "Hello! ...": the scripted reply. `{prompt}` in it becomes the whole prompt's text, `{last}` its last line
-               that is not empty (special tokens left out).
+reply          "Hello! ...": the scripted reply. `{prompt}` in it becomes the whole prompt's text, `{last}` its last
+               line that is not empty (special tokens left out).
 rules          []: [{"contains": text, "reply": text}, ...]; the first rule whose text is in the prompt gives the reply.
 split          "words": how text becomes tokens: "words" (a word with its space, each other character; emoji as four
                single bytes), "characters", or "bytes" (so that every character beyond ASCII is split over tokens).
@@ -18,6 +18,7 @@ load_seconds   0.0: how long loading takes, in `load_steps` (10) steps of progre
 load_error     "": loading fails with this sentence.
 faults         []: see fake_script.Fault: crash by signal or exit code, hang, freeze, refused batch; at load, prompt,
                token k, or idle. [{"at": "token", "after": 3, "how": "SIGKILL", "contains": "please crash"}]
+grid           2: where prompts may be cut (engines.base.Engine.grid); a real engine's other value is 128.
 chat_template  None, n_ctx_train 8192, extra {}: told on in ModelInfo. n_ctx, slots (0 = 4), name come from LoadSpec.
 
 A row depends on the slot's tokens alone, never on how they were cut into batches, so "cold = warm = under load" holds
@@ -98,9 +99,11 @@ class _Slot:
 
 class FakeEngine:
     max_rows = 64
+    grid: int
 
     def __init__(self, spec: LoadSpec, script: Script, abort: AbortFlag) -> None:
         self.script = script
+        self.grid = script.grid
         self._abort = abort
         self._vocabulary = Vocabulary(script)
         self._slots = [_Slot() for _ in range(spec.slots or 4)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from webui.engines.base import EngineError
+from webui.engines.base import ANYWHERE, EngineError
 from webui.errors import LoadFailed
 
 REPLY = "Hello! I am a scripted model. Я умею и по-русски, и 日本語, и 🙂🚀."
@@ -90,6 +90,7 @@ class Script:
     load_error: str = ""
     chat_template: str | None = None
     n_ctx_train: int = 8192
+    grid: int = ANYWHERE
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
