@@ -7,6 +7,7 @@ before Gradio is loaded.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -92,6 +93,7 @@ def _folder(path: Path) -> Path:
 
 async def _run(start: Start) -> int:
     """Serve until a signal comes. The page answers first; the model is loaded behind it."""
+    gc.disable()  # a tenth of the start would go into looking for garbage among modules that stay for ever
     from webui.api.guard import OriginGuard, own_addresses
     from webui.building import build_services, first_load
     from webui.server import Site, Stop, serve
@@ -113,6 +115,8 @@ async def _run(start: Start) -> int:
         sites.append(Site(OriginGuard(build_api(services), hosts=hosts), start.api))
 
     async def ready() -> None:
+        gc.freeze()
+        gc.enable()
         _announce(start)
         if start.model is not None:
             loading.add(asyncio.create_task(first_load(services, start.model), name="first load"))
