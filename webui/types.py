@@ -75,8 +75,18 @@ class ModelInfo:
 class GenerationRequest:
     """Everything that decides a generation. `max_tokens` None means until the context is full.
 
-    `prompt` is text (special tokens written in it are read as such) or token ids. `conversation` is only a hint for the
-    prefix cache. `alternatives` asks for the top N raw and final candidates of every token.
+    prompt            text (special tokens written in it are read as such) or token ids.
+    negative_prompt   the prompt the `guidance` stage of the chain steers away from (takes a second slot).
+    alternatives      the top N raw and final candidates of every token.
+    banned_strings    phrases that must not appear: the text rewinds to before one and goes on another way.
+    loop_limit        stop with reason "loop" when the end of the text repeats itself this many times (0: never).
+    max_seconds       stop with reason "time" after so long (0: never).
+    max_tokens_per_second  slow down to this speed (0: as fast as it goes).
+    reasoning         "" leaves the text alone; "auto" splits off what models think (<think>, Harmony, ...) as channels.
+    grammar, json_schema, regex  at most one of them: what the reply must look like (GBNF, JSON text, a pattern).
+    lookup            how many tokens to guess ahead from the text so far (0: none); never changes what is chosen.
+    conversation      only a hint for the prefix cache.
+    deterministic     read the whole prompt again and decode alone, so that equal requests always give equal replies.
     """
 
     prompt: str | tuple[int, ...]
@@ -93,6 +103,16 @@ class GenerationRequest:
     echo_special: bool = False
     conversation: str = ""
     deterministic: bool = False
+    negative_prompt: str | tuple[int, ...] | None = None
+    banned_strings: tuple[str, ...] = ()
+    loop_limit: int = 0
+    max_seconds: float = 0.0
+    max_tokens_per_second: float = 0.0
+    reasoning: str = ""
+    grammar: str = ""
+    json_schema: str = ""
+    regex: str = ""
+    lookup: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +152,10 @@ class PromptProgress(Event):
 class Token(Event):
     """One token was chosen. `text` may be shown now: whole characters, nothing a stop string might still claim.
 
-    Text of several tokens can arrive with the last of them; concatenated texts are exactly the reply.
+    Text of several tokens can arrive with the last of them; concatenated texts are exactly the reply. `channel` is
+    "answer", or "reasoning"/"commentary" for what the model thinks. `token` -1: text of another channel that came with
+    the token before, not a token of its own. `rewind`: so many earlier tokens (whose text was never shown) are taken back
+    before this one, because they led to a banned string.
     """
 
     kind: ClassVar[str] = "token"
@@ -145,6 +168,8 @@ class Token(Event):
     rank: int = 0
     entropy: float = 0.0
     alternatives: tuple[Alternative, ...] = ()
+    channel: str = "answer"
+    rewind: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +233,11 @@ def steps_from(data: Any) -> tuple[Step, ...]:
 def request_from_dict(data: Mapping[str, Any]) -> GenerationRequest:
     values = dict(data)
     values["chain"] = steps_from(values["chain"])
-    for name in ("stop", "stop_tokens"):
+    for name in ("stop", "stop_tokens", "banned_strings"):
         values[name] = tuple(values.get(name, ()))
-    if not isinstance(values["prompt"], str):
-        values["prompt"] = tuple(values["prompt"])
+    for name in ("prompt", "negative_prompt"):
+        if not isinstance(values.get(name), (str, type(None))):
+            values[name] = tuple(values[name])
     return GenerationRequest(**values)
 
 

@@ -20,8 +20,6 @@ from webui.types import LoadSpec, ModelInfo
 Row = NDArray[np.float32]
 
 ANYWHERE = 2
-CHUNK = 128
-"""How many tokens of a prompt are read at once at most: between two chunks others get their tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,8 @@ class Engine(Protocol):
     info: ModelInfo
     max_rows: int
     """How many rows of logits one batch can give; a batch must not ask for more."""
+    chunk: int
+    """How many tokens of a prompt are read at once at most: between two chunks others get their tokens."""
     grid: int
     """Where a prompt may be cut without changing a bit of what is computed: at multiples of this, counted from position
     0. ANYWHERE: at every place, so long as no chunk is a single token."""

@@ -99,6 +99,7 @@ class _Slot:
 
 class FakeEngine:
     max_rows = 64
+    chunk = 128
     grid: int
 
     def __init__(self, spec: LoadSpec, script: Script, abort: AbortFlag) -> None:

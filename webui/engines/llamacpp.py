@@ -51,12 +51,13 @@ class _Batch:
 
 class LlamaCpp:
     max_rows: int
+    chunk: int
     grid: int
 
     def __init__(self, opened: Opened, n_batch: int, abort: AbortFlag) -> None:
         self.info: ModelInfo = opened.info
         self.max_rows = max(MAX_ROWS, opened.info.slots)
-        self.grid = opened.grid
+        self.chunk, self.grid = opened.chunk, opened.grid
         self._opened = opened
         self._context = opened.context
         self._vocab = opened.vocab
@@ -142,7 +143,8 @@ class LlamaCpp:
         if not pointer:
             raise EngineError(f"there are no logits for place {place}")
         address = ctypes.addressof(pointer.contents)
-        return np.ndarray((self.info.n_vocab,), np.float32, self._row_type.from_address(address))
+        row: Row = np.ndarray((self.info.n_vocab,), np.float32, self._row_type.from_address(address))  # type: ignore[arg-type]
+        return row
 
     # Sequences
 

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from llama_cpp import llama_cpp as lib
 
-from webui.engines.base import ANYWHERE, CHUNK, AbortFlag, Progress
+from webui.engines.base import ANYWHERE, AbortFlag, Progress
 from webui.errors import LoadCancelled, LoadFailed
 from webui.types import LoadSpec, ModelInfo
 
@@ -31,6 +31,7 @@ _FLASH = {
     "off": lib.LLAMA_FLASH_ATTN_TYPE_DISABLED,
 }
 _SPLIT = {"none": 0, "layer": 1, "row": 2}
+_CHUNK_CPU, _CHUNK_GPU = 128, 256
 _SCORES_LIMIT = 192 << 20
 _LOG_WARNING = 3
 _LOG_CONTINUED = 5
@@ -45,6 +46,7 @@ class Opened:
     context: Any
     memory: Any
     info: ModelInfo
+    chunk: int
     grid: int
     adapters: dict[str, Any]
     scales: dict[str, float]
@@ -81,6 +83,7 @@ def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, a
         if not Path(lora).is_file():
             raise LoadFailed(f"There is no LoRA file {lora}; take it out of the list or correct the path.")
     start = time.monotonic()
+    chunk = min(spec.n_batch, _CHUNK_CPU if cpu_only(spec) else _CHUNK_GPU)
     log = set_log(options["verbose"])
     lib.llama_backend_init()
     model, keep = _load_weights(path, spec, options, progress)
@@ -96,7 +99,8 @@ def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, a
         context,
         lib.llama_get_memory(context),
         _describe(model, vocab, spec, n_ctx, slots, time.monotonic() - start),
-        ANYWHERE if flash == "off" and cpu_only(spec) else CHUNK,
+        chunk,
+        ANYWHERE if flash == "off" and cpu_only(spec) else chunk,
         adapters,
         dict(options["loras"]),
         (log, *keep),
@@ -198,7 +202,7 @@ def _make_context(
     params.n_ctx = n_ctx * slots
     params.n_seq_max = slots
     params.n_batch = spec.n_batch
-    params.n_ubatch = min(options["ubatch"] or (CHUNK if cpu_only(spec) else 512), spec.n_batch)
+    params.n_ubatch = min(options["ubatch"] or (_CHUNK_CPU if cpu_only(spec) else 512), spec.n_batch)
     params.n_outputs_max = max(MAX_ROWS, slots)
     params.n_threads = spec.threads or physical_cores()
     params.n_threads_batch = options["threads_batch"] or params.n_threads
