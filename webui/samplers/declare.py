@@ -39,8 +39,8 @@ class Text:
 class Param:
     """One value of a sampler. `slider` is what the page offers, `legal` what is accepted at all.
 
-    `aliases` are the names other tools give it; in their requests one unit is worth `field_unit` here. The page
-    shows what is `advanced` only on request.
+    `name` and `aliases` are also fields of requests, where one unit is worth `field_unit` here; `short` names are
+    understood in a chain only. The page shows what is `advanced` only on request.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Param:
     step: float = 0.01
     neutral: Any = None
     aliases: tuple[str, ...] = ()
+    short: tuple[str, ...] = ()
     field_unit: float = 1.0
     choices: tuple[str, ...] = ()
     advanced: bool = False
@@ -109,7 +110,7 @@ class Sampler:
         if len(self.flavours) > 1:
             params = (*params, _flavour(self.flavours))
             object.__setattr__(self, "params", params)
-        names = {alias: p for p in params for alias in p.aliases}
+        names = {alias: p for p in reversed(params) for alias in (*p.aliases, *p.short)}
         object.__setattr__(self, "by_name", {**names, **{p.name: p for p in params}})
 
     @property

@@ -27,7 +27,7 @@ def min_keep() -> Param:
         slider=(1, 20),
         legal=(0, 10_000_000),
         step=1,
-        aliases=("min_tokens_to_keep",),
+        short=("min_tokens_to_keep",),
         advanced=True,
     )
 
@@ -47,7 +47,16 @@ def window() -> tuple[Param, Param]:
             slider=(0, 4096),
             legal=(0, 10_000_000),
             step=64,
-            aliases=("range", "rep_pen_range", "repeat_last_n", "last_n", "penalty_last_n", "sustain"),
+            aliases=(
+                "rep_pen_range",
+                "repeat_last_n",
+            ),
+            short=(
+                "range",
+                "last_n",
+                "penalty_last_n",
+                "sustain",
+            ),
         ),
         Param(
             name="repetition_decay",
@@ -61,7 +70,7 @@ def window() -> tuple[Param, Param]:
             slider=(0, 4096),
             legal=(0, 10_000_000),
             step=64,
-            aliases=("decay",),
+            short=("decay",),
             advanced=True,
         ),
     )

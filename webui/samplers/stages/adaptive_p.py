@@ -56,7 +56,7 @@ SAMPLER = Sampler(
             slider=(-0.01, 1.0),
             legal=(-1.0, 1.0),
             neutral=-0.01,
-            aliases=("target",),
+            short=("target",),
         ),
         Param(
             name="adaptive_decay",
@@ -68,7 +68,7 @@ SAMPLER = Sampler(
             default=0.9,
             slider=(0.0, 0.99),
             legal=(0.0, 0.99),
-            aliases=("decay",),
+            short=("decay",),
         ),
     ),
     apply=apply,

@@ -81,7 +81,7 @@ SAMPLER = Sampler(
             slider=(0.0, 5.0),
             legal=(0.0, 100.0),
             neutral=0.0,
-            aliases=("multiplier",),
+            short=("multiplier",),
         ),
         Param(
             name="dry_base",
@@ -93,7 +93,7 @@ SAMPLER = Sampler(
             default=1.75,
             slider=(1.0, 4.0),
             legal=(1.0, 100.0),
-            aliases=("base",),
+            short=("base",),
         ),
         Param(
             name="dry_allowed_length",
@@ -107,7 +107,7 @@ SAMPLER = Sampler(
             slider=(1, 20),
             legal=(1, 10_000),
             step=1,
-            aliases=("allowed_length",),
+            short=("allowed_length",),
         ),
         Param(
             name="dry_penalty_last_n",
@@ -121,7 +121,11 @@ SAMPLER = Sampler(
             slider=(0, 8192),
             legal=(0, 10_000_000),
             step=64,
-            aliases=("dry_range", "range", "last_n"),
+            aliases=("dry_range",),
+            short=(
+                "range",
+                "last_n",
+            ),
         ),
         Param(
             name="dry_sequence_breakers",
@@ -132,7 +136,10 @@ SAMPLER = Sampler(
             ),
             kind="texts",
             default=("\n", ":", '"', "*"),
-            aliases=("sequence_breakers", "breakers"),
+            short=(
+                "sequence_breakers",
+                "breakers",
+            ),
         ),
     ),
     apply=apply,

@@ -52,7 +52,12 @@ SAMPLER = Sampler(
             slider=(0.0, 5.0),
             legal=(0.0, 100.0),
             neutral=1.0,
-            aliases=("low", "t_min", "min_temp", "min"),
+            aliases=("min_temp",),
+            short=(
+                "low",
+                "t_min",
+                "min",
+            ),
         ),
         Param(
             name="dynatemp_high",
@@ -64,7 +69,12 @@ SAMPLER = Sampler(
             slider=(0.0, 5.0),
             legal=(0.0, 100.0),
             neutral=1.0,
-            aliases=("high", "t_max", "max_temp", "max"),
+            aliases=("max_temp",),
+            short=(
+                "high",
+                "t_max",
+                "max",
+            ),
         ),
         Param(
             name="dynatemp_exponent",
@@ -76,7 +86,8 @@ SAMPLER = Sampler(
             default=1.0,
             slider=(0.01, 5.0),
             legal=(0.0, 100.0),
-            aliases=("exponent", "temp_exponent"),
+            aliases=("temp_exponent",),
+            short=("exponent",),
         ),
     ),
     apply=apply,

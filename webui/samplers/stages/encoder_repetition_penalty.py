@@ -41,7 +41,11 @@ SAMPLER = Sampler(
             slider=(0.8, 1.5),
             legal=(0.01, 3.0),
             neutral=1.0,
-            aliases=("encoder_rep_pen", "penalty", "hallucinations_penalty"),
+            aliases=("encoder_rep_pen",),
+            short=(
+                "penalty",
+                "hallucinations_penalty",
+            ),
         ),
     ),
     apply=apply,

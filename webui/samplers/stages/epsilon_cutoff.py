@@ -34,7 +34,7 @@ SAMPLER = Sampler(
             legal=(0.0, 1.0),
             step=0.0001,
             neutral=0.0,
-            aliases=("epsilon",),
+            short=("epsilon",),
             field_unit=1e-4,
         ),
         min_keep(),

@@ -41,7 +41,10 @@ SAMPLER = Sampler(
             legal=(0.0, 1.0),
             step=0.0001,
             neutral=0.0,
-            aliases=("epsilon", "eta"),
+            short=(
+                "epsilon",
+                "eta",
+            ),
             field_unit=1e-4,
         ),
         min_keep(),

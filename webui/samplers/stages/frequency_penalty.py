@@ -40,7 +40,14 @@ SAMPLER = Sampler(
             legal=(-2.0, 5.0),
             step=0.05,
             neutral=0.0,
-            aliases=("frequency", "freq", "frequency_pen", "freq_pen"),
+            aliases=(
+                "frequency_pen",
+                "freq_pen",
+            ),
+            short=(
+                "frequency",
+                "freq",
+            ),
         ),
         *window(),
     ),

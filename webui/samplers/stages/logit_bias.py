@@ -42,7 +42,10 @@ SAMPLER = Sampler(
             kind="biases",
             default={},
             neutral={},
-            aliases=("bias", "biases"),
+            short=(
+                "bias",
+                "biases",
+            ),
         ),
     ),
     apply=apply,

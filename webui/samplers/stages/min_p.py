@@ -39,7 +39,7 @@ SAMPLER = Sampler(
             slider=(0.0, 1.0),
             legal=(0.0, 1.0),
             neutral=0.0,
-            aliases=("p",),
+            short=("p",),
         ),
         min_keep(),
     ),

@@ -64,8 +64,8 @@ SAMPLER = Sampler(
     name="mirostat",
     title=Text("Mirostat", "Mirostat"),
     summary=Text(
-        "Keeps the surprise of the text near a chosen level: after a dull token it allows more, after an odd one less.",
-        "Держит неожиданность текста у заданного уровня: после скучного токена допускает больше, после странного меньше.",
+        "Keeps the surprise of the text near a chosen level: after a dull token it allows more.",
+        "Держит неожиданность текста у заданного уровня: после скучного токена допускает больше.",
     ),
     formula="−log₂ p ≤ μ; then μ ← μ − {mirostat_eta} · (surprise − {mirostat_tau})",
     family="select",
@@ -85,7 +85,11 @@ SAMPLER = Sampler(
             legal=(0, 2),
             step=1,
             neutral=0,
-            aliases=("mode", "version", "mirostat"),
+            aliases=("mirostat",),
+            short=(
+                "mode",
+                "version",
+            ),
         ),
         Param(
             name="mirostat_tau",
@@ -97,7 +101,7 @@ SAMPLER = Sampler(
             default=5.0,
             slider=(0.0, 10.0),
             legal=(0.0, 100.0),
-            aliases=("tau",),
+            short=("tau",),
         ),
         Param(
             name="mirostat_eta",
@@ -108,7 +112,7 @@ SAMPLER = Sampler(
             default=0.1,
             slider=(0.0, 1.0),
             legal=(0.0, 10.0),
-            aliases=("eta",),
+            short=("eta",),
         ),
     ),
     apply=apply,

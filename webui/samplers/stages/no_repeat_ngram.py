@@ -52,7 +52,10 @@ SAMPLER = Sampler(
             legal=(0, 1000),
             step=1,
             neutral=0,
-            aliases=("n", "size"),
+            short=(
+                "n",
+                "size",
+            ),
         ),
     ),
     apply=apply,

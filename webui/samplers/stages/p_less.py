@@ -37,7 +37,7 @@ SAMPLER = Sampler(
             kind="bool",
             default=True,
             neutral=False,
-            aliases=("enabled",),
+            short=("enabled",),
         ),
     ),
     apply=apply,

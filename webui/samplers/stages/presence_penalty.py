@@ -40,7 +40,11 @@ SAMPLER = Sampler(
             legal=(-2.0, 5.0),
             step=0.05,
             neutral=0.0,
-            aliases=("presence", "present", "presence_pen"),
+            aliases=("presence_pen",),
+            short=(
+                "presence",
+                "present",
+            ),
         ),
         *window(),
     ),

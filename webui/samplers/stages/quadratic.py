@@ -55,7 +55,7 @@ SAMPLER = Sampler(
             slider=(0.0, 10.0),
             legal=(0.0, 100.0),
             neutral=0.0,
-            aliases=("factor",),
+            short=("factor",),
         ),
         Param(
             name="smoothing_curve",
@@ -67,7 +67,7 @@ SAMPLER = Sampler(
             default=1.0,
             slider=(1.0, 3.0),
             legal=(1.0, 10.0),
-            aliases=("curve",),
+            short=("curve",),
         ),
     ),
     apply=apply,

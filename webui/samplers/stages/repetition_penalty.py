@@ -49,7 +49,14 @@ SAMPLER = Sampler(
             slider=(1.0, 1.5),
             legal=(0.01, 3.0),
             neutral=1.0,
-            aliases=("rep_pen", "repeat_penalty", "penalty", "repeat"),
+            aliases=(
+                "rep_pen",
+                "repeat_penalty",
+            ),
+            short=(
+                "penalty",
+                "repeat",
+            ),
         ),
         *window(),
     ),

@@ -43,7 +43,7 @@ SAMPLER = Sampler(
             kind="sequences",
             default=(),
             neutral=(),
-            aliases=("bias",),
+            short=("bias",),
         ),
     ),
     apply=apply,

@@ -37,7 +37,7 @@ SAMPLER = Sampler(
             slider=(0.0, 1.0),
             legal=(0.0, 10.0),
             neutral=0.0,
-            aliases=("a",),
+            short=("a",),
         ),
         min_keep(),
     ),

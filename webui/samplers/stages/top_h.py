@@ -47,7 +47,7 @@ SAMPLER = Sampler(
             slider=(0.0, 1.0),
             legal=(0.0, 1.0),
             neutral=0.0,
-            aliases=("h",),
+            short=("h",),
         ),
     ),
     apply=apply,

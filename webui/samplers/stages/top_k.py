@@ -44,7 +44,10 @@ SAMPLER = Sampler(
             legal=(-1, 10_000_000),
             step=1,
             neutral=0,
-            aliases=("k", "topk"),
+            short=(
+                "k",
+                "topk",
+            ),
         ),
         min_keep(),
     ),

@@ -62,7 +62,11 @@ SAMPLER = Sampler(
             slider=(0.0, 5.0),
             legal=(-1.0, 100.0),
             neutral=0.0,
-            aliases=("n", "nsigma", "n_sigma"),
+            aliases=(
+                "nsigma",
+                "n_sigma",
+            ),
+            short=("n",),
         ),
     ),
     apply=apply,

@@ -37,7 +37,7 @@ SAMPLER = Sampler(
             slider=(0.0, 1.0),
             legal=(0.0, 1.0),
             neutral=1.0,
-            aliases=("p",),
+            short=("p",),
         ),
         min_keep(),
     ),

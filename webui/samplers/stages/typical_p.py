@@ -56,7 +56,14 @@ SAMPLER = Sampler(
             slider=(0.0, 1.0),
             legal=(0.0, 1.0),
             neutral=1.0,
-            aliases=("p", "typical", "typ_p", "mass"),
+            aliases=(
+                "typical",
+                "typ_p",
+            ),
+            short=(
+                "p",
+                "mass",
+            ),
         ),
         min_keep(),
     ),

@@ -92,7 +92,7 @@ SAMPLER = Sampler(
             slider=(0.0, 1.0),
             legal=(0.0, 1.0),
             neutral=0.0,
-            aliases=("probability",),
+            short=("probability",),
         ),
         Param(
             name="xtc_threshold",
@@ -104,7 +104,7 @@ SAMPLER = Sampler(
             default=0.1,
             slider=(0.01, 0.5),
             legal=(0.0, 1.0),
-            aliases=("threshold",),
+            short=("threshold",),
         ),
         Param(
             name="min_keep",
