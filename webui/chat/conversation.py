@@ -105,7 +105,7 @@ class Conversations:
         """A user's message at the end of the active branch, and a reply to it."""
         if not text.strip():
             raise BadValue("Write a message first.", param="text", code="empty_message")
-        self._require_ready(chat)
+        self.require_ready(chat)
         path = await self.stored(lambda: self.history.path(chat))
         parent = path[-1].id if path else None
         user = await self.stored(lambda: self.history.add(chat, parent, "user", text))
@@ -118,7 +118,7 @@ class Conversations:
         if not text.strip():
             raise BadValue("Write a message first.", param="text", code="empty_message")
         if old.role == "user":
-            self._require_ready(old.chat)
+            self.require_ready(old.chat)
         elif old.chat in self._tasks:
             raise _busy()
         meta = {"edited": True} if old.role == "assistant" else None
@@ -128,7 +128,7 @@ class Conversations:
     async def regenerate(self, node: int) -> Reply:
         """One more version of this reply, or the first answer to this message of the user."""
         old = await self.stored(lambda: self.history.node(node))
-        self._require_ready(old.chat)
+        self.require_ready(old.chat)
         parent = old.id if old.role == "user" else old.parent
         if parent is None:
             raise BadValue(
@@ -139,7 +139,7 @@ class Conversations:
     async def go_on(self, node: int) -> Reply:
         """Write on at the end of this reply."""
         old = await self.stored(lambda: self.history.node(node))
-        self._require_ready(old.chat)
+        self.require_ready(old.chat)
         if old.role != "assistant":
             raise BadValue("Only a reply can be continued.", param="node", code="nothing_to_continue")
         await self.stored(lambda: self.history.select(node))
@@ -167,7 +167,7 @@ class Conversations:
 
     # how a reply is made
 
-    def _require_ready(self, chat: int) -> None:
+    def require_ready(self, chat: int) -> None:
         if chat in self._tasks:
             raise _busy()
         status = self._models.status()

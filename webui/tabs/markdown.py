@@ -18,7 +18,8 @@ from pygments.util import ClassNotFound
 LONGEST_HIGHLIGHTED = 40_000
 
 _TAGS = frozenset(
-    "p br hr h1 h2 h3 h4 h5 h6 strong em s del code pre span div blockquote ul ol li a table thead tbody tr th td".split()
+    ("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "code", "pre", "span", "div")
+    + ("blockquote", "ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td")
 )
 _ATTRIBUTES = {
     "a": {"href", "title"},
@@ -85,5 +86,3 @@ def finished_blocks(text: str) -> tuple[list[str], str]:
             blocks.append("\n".join(current))
             current = []
     return blocks, "\n".join([*current, lines[-1]])
-
-

@@ -1,0 +1,76 @@
+"""The page as one ASGI app: shell, tabs, look, languages.
+
+The only module that knows FastAPI and how Gradio is mounted. The guard and the HTTP server are put around it elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+
+import fastapi
+import gradio as gr
+
+from webui.services import Services
+from webui.tabs import chat, shell
+from webui.tabs.firstbytes import App, FirstBytes
+from webui.tabs.labels import label, translations
+from webui.tabs.pieces import SCRIPTS, STYLES, read_all
+from webui.tabs.theme import build_theme
+from webui.tabs.words import Words, language_of
+
+TITLE = "Sampler Lab"
+MAX_UPLOAD = "64mb"
+
+
+def build_blocks(services: Services) -> gr.Blocks:
+    """All tabs in their order."""
+    blocks = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True)
+    with blocks:
+        shell.build(services)
+        with gr.Tabs(elem_id="tabs"), gr.Tab(label("tab.chat"), id="chat", elem_id="tab-chat"):
+            chat.build(services)
+    _make_private(blocks)
+    return blocks
+
+
+def build_page_app(services: Services) -> App:
+    """The page, ready to be served."""
+    app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    gr.mount_gradio_app(
+        app,
+        build_blocks(services),
+        path="/",
+        theme=build_theme(),
+        i18n=gr.I18n(**translations()),
+        auth=_auth(services.settings.gradio_auth),
+        run_history=False,
+        footer_links=[],
+        max_file_size=MAX_UPLOAD,
+        enable_monitoring=False,
+        show_error=True,
+        pwa=False,
+        ssr_mode=False,
+        mcp_server=False,
+    )
+    style = read_all(STYLES, "css")
+    script = read_all(SCRIPTS, "js")
+
+    def block(accept_language: str) -> tuple[str, str]:
+        kept = services.preferences.all()
+        words = Words(language_of(kept["language"], accept_language))
+        start = {"language": words.language, "theme": kept["theme"], "words": words.starting_with("page.")}
+        data = json.dumps(start, ensure_ascii=False).replace("<", "\\u003c")
+        return words.language, f"<style>{style}</style><script>window.LabStart = {data};\n{script}</script>"
+
+    return FirstBytes(app, block)
+
+
+def _auth(pair: str) -> list[tuple[str, str]] | None:
+    user, _, password = pair.partition(":")
+    return [(user, password)] if pair else None
+
+
+def _make_private(blocks: gr.Blocks) -> None:
+    """No event is part of a public API: that is what webui.api is for."""
+    for function in blocks.fns.values():
+        function.api_visibility = "private"

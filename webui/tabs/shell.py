@@ -1,0 +1,86 @@
+"""What stands around the tabs: the name, the model's state, language and theme, the sheet of shortcuts.
+
+One server function answers the status line; it also keeps language, theme and the first-run hint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from gradio import Request
+
+from webui.errors import BadValue, WebUIError
+from webui.runtime.session import ModelStatus
+from webui.services import Services
+from webui.tabs.pieces import StatusLine
+from webui.tabs.words import Words, language_of
+
+_KEPT = frozenset({"language", "theme", "hint_seen"})
+
+
+class Shell:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def answer(self, asked: Any, accept_language: str) -> dict[str, Any]:
+        """The model's state; with {"keep": {name: value}} a preference is kept first."""
+        preferences = self._services.preferences
+        kept = asked.get("keep") if isinstance(asked, dict) else None
+        if isinstance(kept, dict) and kept.keys() <= _KEPT:
+            try:
+                await asyncio.to_thread(lambda: preferences.set(**kept))
+            except BadValue as error:
+                return {"error": error.message}
+            except (WebUIError, OSError) as error:
+                return {"error": str(error)}
+        words = Words(language_of(preferences["language"], accept_language))
+        return {
+            **model_state(words, self._services.models.status()),
+            "language": words.language,
+            "languageChoice": preferences["language"],
+            "theme": preferences["theme"],
+            "hint": not preferences["hint_seen"],
+            "notices": self._notices(words),
+        }
+
+    def _notices(self, words: Words) -> list[str]:
+        """What the start could not do, or had to set aside."""
+        services = self._services
+        notices = [services.problem] if services.problem else []
+        aside = services.conversations.history.set_aside
+        if aside is not None:
+            notices.append(words("notice.chats_aside", name=aside.name))
+        if services.preferences.set_aside is not None:
+            notices.append(words("notice.settings_aside", name=services.preferences.set_aside.name))
+        if services.preferences.ignored:
+            notices.append(words("notice.settings_ignored", names=", ".join(services.preferences.ignored)))
+        return notices
+
+
+def model_state(words: Words, status: ModelStatus) -> dict[str, Any]:
+    """A model's state in words."""
+    info = status.info
+    if status.stage == "ready" and info is not None:
+        text = info.name
+        detail = words("status.ready.detail", n_ctx=info.n_ctx, slots=info.slots)
+    elif status.stage == "loading":
+        name = status.spec.name if status.spec and status.spec.name else words("status.model")
+        key = "status.restarting" if status.restarting else "status.loading"
+        text = words(key, name=name, percent=round(status.progress * 100))
+        detail = ""
+    elif status.stage == "failed":
+        text = words("status.failed")
+        detail = words.problem(status.code, status.sentence, status.values)
+    else:
+        text, detail = words("status.none"), words("status.none.detail")
+    return {"stage": status.stage, "progress": status.progress, "text": text, "detail": detail}
+
+
+def build(services: Services) -> None:
+    shell = Shell(services)
+
+    async def status(asked: dict[str, Any], request: Request) -> dict[str, Any]:
+        return await shell.answer(asked, request.headers.get("accept-language", ""))
+
+    StatusLine(elem_id="status", server_functions=[status])

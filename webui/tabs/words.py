@@ -1,0 +1,79 @@
+"""The words of the page in its languages, out of locale/*.json, and which language a visitor gets.
+
+Labels that Gradio shows are sent as keys (gr.I18n) and become words in the browser; everything that is made at run time
+is made here. Knows nothing of components.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+LANGUAGES = ("en", "ru")
+_FOLDER = Path(__file__).parent / "locale"
+
+
+@cache
+def load(language: str) -> Mapping[str, str]:
+    """All words of one language by key."""
+    return MappingProxyType(json.loads((_FOLDER / f"{language}.json").read_text(encoding="utf-8")))
+
+
+class Words:
+    """Words of one language. A key that is missing is a bug that a test finds."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language if language in LANGUAGES else LANGUAGES[0]
+        self._words = load(self.language)
+
+    def __call__(self, key: str, **values: Any) -> str:
+        text = self._words[key]
+        return text.format(**values) if values else text
+
+    def problem(self, code: str, message: str, values: Mapping[str, Any]) -> str:
+        """The sentence for an error's code; the error's own (English) one for codes without a translation."""
+        text = self._words.get(f"problem.{code}")
+        if text is None or self.language == "en":
+            return message
+        try:
+            return text.format(**values)
+        except (KeyError, IndexError):
+            return message
+
+    def starting_with(self, prefix: str) -> dict[str, str]:
+        """The words a piece of the page needs in the browser, without their prefix."""
+        return {key[len(prefix) :]: text for key, text in self._words.items() if key.startswith(prefix)}
+
+    def count(self, key: str, number: int) -> str:
+        """Words that change with a number: `key.one`, `key.few` (Russian), `key.many`."""
+        return self(f"{key}.{_form(self.language, number)}", n=number)
+
+
+def _form(language: str, number: int) -> str:
+    if language != "ru":
+        return "one" if number == 1 else "many"
+    if number % 10 == 1 and number % 100 != 11:
+        return "one"
+    return "few" if 2 <= number % 10 <= 4 and not 12 <= number % 100 <= 14 else "many"
+
+
+def language_of(kept: str, accept_language: str) -> str:
+    """The language that was chosen, else the first one of the browser's that we have."""
+    if kept in LANGUAGES:
+        return kept
+    wanted = []
+    for part in accept_language.split(","):
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            weight = float(quality) if quality else 1.0
+        except ValueError:
+            weight = 0.0
+        wanted.append((-weight, tag.strip().lower().split("-")[0]))
+    for _, language in sorted(wanted, key=lambda pair: pair[0]):
+        if language in LANGUAGES:
+            return language
+    return LANGUAGES[0]
