@@ -1,15 +1,19 @@
 """Messages to the one text a model was trained to see.
 
-Knows the messages and a Jinja template; not where either is kept, and nothing of tokens.
+A template comes with the model; where it does not, one of presets/templates is recognised by the model's name. Knows
+nothing of tokens and of where messages are kept.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from webui.chat.sandbox import TemplateFailed, TemplateLimit, run
-from webui.types import Message
+from webui.errors import BadValue
+from webui.settings import ROOT
+from webui.types import Message, ModelInfo
 
 CHATML = (
     "{% for message in messages %}"
@@ -20,6 +24,23 @@ CHATML = (
 """For models that bring no template and are not recognised; most later models read it."""
 
 MAX_MESSAGES = 4096
+
+FOLDER = ROOT / "presets" / "templates"
+
+_FAMILIES = (
+    ("gpt-oss", r"gpt[-_ ]?oss"),
+    ("codellama", r"code[-_ ]?llama"),
+    ("llama-3.1", r"llama[-_ ]?v?3"),
+    ("llama-2", r"llama[-_ ]?v?2"),
+    ("mistral-v0.3", r"mistral|mixtral|codestral|mathstral"),
+    ("gemma-2", r"gemma"),
+    ("phi-3", r"phi[-_ ]?3"),
+    ("qwen2", r"qwen"),
+    ("vicuna", r"vicuna|wizardlm"),
+    ("alpaca", r"alpaca"),
+    ("chatml", r"chatml|hermes|smollm|dolphin|openhermes|internlm|yi[-_]"),
+)
+"""Shipped templates and what names of models they fit; the first that fits counts."""
 
 Chat = list[dict[str, Any]]
 
@@ -61,6 +82,30 @@ def render(
         refusal = refusal or TemplateFailed("The prompt template drops the system message.")
     assert refusal is not None
     raise refusal
+
+
+def shipped() -> tuple[str, ...]:
+    """The names of the templates that come with the program."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.jinja")))
+
+
+def read_shipped(name: str) -> str:
+    if name not in shipped():
+        raise BadValue(f"There is no template {name[:100]!r}; there are {', '.join(shipped())}.", param="template")
+    return (FOLDER / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+def recognise(name: str) -> str | None:
+    """The shipped template for a model of this name, if the name tells."""
+    return next((family for family, pattern in _FAMILIES if re.search(pattern, name, re.IGNORECASE)), None)
+
+
+def template_of(info: ModelInfo) -> str:
+    """The model's own template, else the one its name or architecture tells, else ChatML."""
+    if info.chat_template:
+        return info.chat_template
+    name = recognise(info.name) or recognise(info.path) or recognise(info.architecture)
+    return read_shipped(name) if name else CHATML
 
 
 def fold_system(chat: Chat) -> Chat:
