@@ -12,7 +12,7 @@ from webui.api.chain import chain_of
 from webui.api.errors import ApiError
 from webui.api.logprobs import chat_logprobs, completion_logprobs
 from webui.api.schemas import ChatBody, ChatMessage, CompletionBody, GenerationBody
-from webui.chat.templates import render
+from webui.chat.templates import render, template_of
 from webui.errors import NoModel
 from webui.services import Services
 from webui.types import GenerationRequest, ModelInfo, Step
@@ -178,5 +178,5 @@ def _plain(message: ChatMessage, place: int) -> dict[str, Any]:
 async def _render(messages: Sequence[Mapping[str, Any]], info: ModelInfo) -> str:
     """A long chat takes milliseconds to render, and streams of others must not wait for that."""
     if len(messages) <= LONG_CHAT:
-        return render(messages, info.chat_template, bos=info.bos_token, eos=info.eos_token)
-    return await asyncio.to_thread(render, messages, info.chat_template, bos=info.bos_token, eos=info.eos_token)
+        return render(messages, template_of(info), bos=info.bos_token, eos=info.eos_token)
+    return await asyncio.to_thread(render, messages, template_of(info), bos=info.bos_token, eos=info.eos_token)
