@@ -1,0 +1,252 @@
+"""Each stage in words: its formula with the present numbers in it, what follows from them here, and what it did.
+
+In both languages of the page; knows nothing of how it is shown.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from webui.lab.funnel import StageView
+from webui.lab.texts import count, given, number, percent
+from webui.samplers.registry import SAMPLERS
+
+Worked = Callable[[StageView, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """`formula` has the values filled in; `now` is what it comes to here; `did` is what happened."""
+
+    formula: str
+    now: str
+    did: str
+
+
+def explain(stage: StageView, language: str) -> Explained:
+    sampler = SAMPLERS[stage.sampler]
+    formula = _filled(sampler.formula, stage.values, language)
+    if stage.off:
+        return Explained(formula, "", _say(language, "off", "выкл."))
+    work = _WORKED.get(stage.sampler)
+    return Explained(formula, work(stage, language) if work else "", _did(stage, language))
+
+
+def _filled(formula: str, values: Mapping[str, Any], language: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = values.get(match[1])
+        return given(found, language) if isinstance(found, (int, float)) else match[0]
+
+    return re.sub(r"\{(\w+)\}", value, formula)
+
+
+def _say(language: str, en: str, ru: str) -> str:
+    return ru if language == "ru" else en
+
+
+def _did(stage: StageView, language: str) -> str:
+    if stage.sampler == "xtc":
+        return _xtc_did(stage, language)
+    if stage.sampler == "guidance" and not stage.notes.get("applied"):
+        return _say(language, "did nothing: there is no negative prompt here", "ничего: здесь нет негативного запроса")
+    family = SAMPLERS[stage.sampler].family
+    parts = []
+    if stage.tokens_out < stage.tokens_in:
+        parts.append(_kept(stage, language))
+    if family != "cut":
+        moved = distance(stage)
+        if moved > 1e-9:
+            parts.append(_moved(stage, moved, language))
+    if family == "penalty" and "tokens" in stage.notes and stage.sampler != "ban_eos":
+        parts.insert(0, _touched(int(stage.notes["tokens"]), language))
+    if not parts:
+        return _say(language, "changed nothing here", "здесь ничего не изменил")
+    return "; ".join(parts)
+
+
+def _kept(stage: StageView, language: str) -> str:
+    kept, of = count(stage.tokens_out), count(stage.tokens_in)
+    mass = percent(stage.cut_mass, language)
+    return _say(language, f"kept {kept} of {of}; cut {mass} of the mass", f"оставил {kept} из {of}; отсёк {mass} массы")
+
+
+def _moved(stage: StageView, moved: float, language: str) -> str:
+    share = percent(moved, language)
+    before, after = number(stage.choices_before, language), number(stage.choices_after, language)
+    return _say(
+        language,
+        f"moved {share} of the mass; as if {after} equal choices instead of {before}",
+        f"переместил {share} массы; как бы {after} равных вариантов вместо {before}",
+    )
+
+
+def _touched(tokens: int, language: str) -> str:
+    shown = count(tokens)
+    if language != "ru":
+        return f"touched {shown} token{'' if tokens == 1 else 's'}"
+    last, tens = tokens % 10, tokens % 100
+    noun = "токен" if last == 1 and tens != 11 else "токена" if 2 <= last <= 4 and not 12 <= tens <= 14 else "токенов"
+    return f"затронул {shown} {noun}"
+
+
+def _xtc_did(stage: StageView, language: str) -> str:
+    coin, chance = stage.notes.get("coin"), float(stage.values["xtc_probability"])
+    if coin is None:
+        return _kept(stage, language) if stage.tokens_out < stage.tokens_in else _expectation(language)
+    rolled, limit = number(float(coin), language), given(chance, language)
+    if not stage.notes.get("fired"):
+        return _say(
+            language,
+            f"the coin fell {rolled}, not below {limit}: spared all",
+            f"монета выпала {rolled}, не ниже {limit}: пощадил всех",
+        )
+    if stage.tokens_out == stage.tokens_in:
+        return _say(
+            language,
+            f"the coin fell {rolled} < {limit}, but fewer than two tokens are obvious: nothing to remove",
+            f"монета выпала {rolled} < {limit}, но очевидных токенов меньше двух: убирать нечего",
+        )
+    return _say(
+        language,
+        f"the coin fell {rolled} < {limit}: struck; {_kept(stage, language)}",
+        f"монета выпала {rolled} < {limit}: сработал; {_kept(stage, language)}",
+    )
+
+
+def _expectation(language: str) -> str:
+    return _say(language, "shifted probabilities as it would on average", "сдвинул вероятности, как в среднем")
+
+
+def distance(stage: StageView) -> float:
+    """Half the sum of the differences of the probabilities before and after: the share of the mass that moved."""
+    before, after = stage.before, stage.after
+    p = before.probabilities()
+    if len(before) == len(after) and (before.is_whole and after.is_whole or np.array_equal(before.ids, after.ids)):
+        return float(np.abs(p - after.probabilities()).sum() / 2)
+    positions, there = after.find(before.ids)
+    q = np.where(there, after.weights()[positions] / after.total, 0.0)
+    return float(np.abs(p - q).sum() / 2)
+
+
+# What the formulas come to
+
+
+def _best(stage: StageView) -> float:
+    return 1.0 / stage.before.total
+
+
+def _min_p(stage: StageView, language: str) -> str:
+    best = _best(stage)
+    limit = best * float(stage.values["min_p"])
+    return (
+        f"p_max = {percent(best, language)} → p ≥ {given(stage.values['min_p'], language)} · "
+        f"{percent(best, language)} = {percent(limit, language)}"
+    )
+
+
+def _top_a(stage: StageView, language: str) -> str:
+    return f"p_max = {percent(_best(stage), language)} → p ≥ {percent(float(stage.notes['threshold']), language)}"
+
+
+def _threshold(stage: StageView, language: str) -> str:
+    return f"p ≥ {percent(float(stage.notes['threshold']), language)}"
+
+
+def _eta(stage: StageView, language: str) -> str:
+    return f"H = {number(stage.before.entropy(), language)} → {_threshold(stage, language)}"
+
+
+def _p_less(stage: StageView, language: str) -> str:
+    shown = percent(float(stage.notes["threshold"]), language)
+    return f"Σ p² = {shown} → p ≥ {shown}"
+
+
+def _top_p(stage: StageView, language: str) -> str:
+    kept = percent(1.0 - stage.cut_mass, language)
+    return f"Σ p ({count(stage.tokens_out)}) = {kept} ≥ {percent(float(stage.values['top_p']), language)}"
+
+
+def _typical(stage: StageView, language: str) -> str:
+    entropy = float(stage.notes["entropy"])
+    obvious = percent(math.exp(-entropy), language)
+    return _say(
+        language,
+        f"H = {number(entropy, language)} → the most typical p is e^(−H) = {obvious}",
+        f"H = {number(entropy, language)} → самая типичная p: e^(−H) = {obvious}",
+    )
+
+
+def _top_n_sigma(stage: StageView, language: str) -> str:
+    sigma, limit = float(stage.notes["sigma"]), float(stage.notes["threshold_logit"])
+    best, n = number(stage.before.maximum, language), given(stage.values["top_n_sigma"], language)
+    return f"σ = {number(sigma, language)} → l ≥ {best} − {n} · {number(sigma, language)} = {number(limit, language)}"
+
+
+def _top_h(stage: StageView, language: str) -> str:
+    entropy, limit = float(stage.notes["entropy"]), float(stage.notes["limit"])
+    return f"H = {number(entropy, language)} → Σ ≤ {number(limit, language)}"
+
+
+def _temperature(stage: StageView, language: str) -> str:
+    before = _best(stage)
+    after = 1.0 / stage.after.total
+    return f"p_max: {percent(before, language)} → {percent(after, language)}"
+
+
+def _dynamic(stage: StageView, language: str) -> str:
+    share = stage.before.entropy() / math.log(max(2, stage.tokens_in))
+    warm = given(round(float(stage.notes["temperature"]), 3), language)
+    return f"H / ln n = {number(share, language)} → T = {warm}"
+
+
+def _mirostat(stage: StageView, language: str) -> str:
+    mu = float(stage.notes["mu"])
+    if "k" in stage.notes:
+        return f"μ = {number(mu, language)} → k = {count(stage.tokens_out)}"
+    return f"μ = {number(mu, language)} → p ≥ 2^−μ = {percent(float(stage.notes['threshold']), language)}"
+
+
+def _adaptive(stage: StageView, language: str) -> str:
+    average, aim = percent(float(stage.notes["average"]), language), percent(float(stage.notes["aim"]), language)
+    return _say(language, f"average = {average} → aim = {aim}", f"average = {average} → aim = {aim}")
+
+
+def _dry(stage: StageView, language: str) -> str:
+    longest = int(stage.notes["longest"])
+    if not longest:
+        return _say(language, "no passage is being repeated", "повторов нет")
+    exponent = longest - int(stage.values["dry_allowed_length"])
+    most = float(stage.values["dry_multiplier"]) * float(stage.values["dry_base"]) ** exponent
+    return _say(
+        language,
+        f"longest repeat: {longest} → − {number(most, language)}",
+        f"самый длинный повтор: {longest} → − {number(most, language)}",
+    )
+
+
+_WORKED: Mapping[str, Worked] = MappingProxyType(
+    {
+        "min_p": _min_p,
+        "top_a": _top_a,
+        "epsilon_cutoff": _threshold,
+        "eta_cutoff": _eta,
+        "p_less": _p_less,
+        "top_p": _top_p,
+        "typical_p": _typical,
+        "top_n_sigma": _top_n_sigma,
+        "top_h": _top_h,
+        "temperature": _temperature,
+        "quadratic": _temperature,
+        "dynamic_temperature": _dynamic,
+        "mirostat": _mirostat,
+        "adaptive_p": _adaptive,
+        "dry": _dry,
+    }
+)

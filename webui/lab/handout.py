@@ -1,0 +1,65 @@
+"""What can be taken elsewhere: the table as CSV, a call for the API. Knows nothing of files or pages."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from webui.lab.export import plain
+from webui.lab.funnel import Funnel
+from webui.lab.picture import picture
+from webui.lab.rows import KeptRow
+from webui.samplers.chain import Chain
+from webui.samplers.registry import SAMPLERS
+
+
+def to_csv(funnel: Funnel, texts: Sequence[str], *, rows: int = 1000) -> str:
+    """A line a token by rank, then all others, so that the columns add up to 1. Texts are JSON strings: a blank stays
+    visible, and no spreadsheet takes one for a formula.
+    """
+    shown = picture(funnel, shown=rows)
+    names = {stage.index: stage.sampler for stage in funnel.stages}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(["rank", "token", "text", "raw", "final", "cut_by"])
+    for bar in shown.bars:
+        text = json.dumps(texts[bar.token], ensure_ascii=False)
+        cut = f"{bar.cut_by + 1}:{names[bar.cut_by]}" if bar.cut_by >= 0 else ""
+        writer.writerow([bar.rank, bar.token, text, f"{bar.raw:.9g}", f"{bar.final:.9g}", cut])
+    if shown.others.count:
+        final, raw = f"{shown.others.final:.9g}", f"{shown.others.raw:.9g}"
+        writer.writerow(["", "", f"(others: {shown.others.count})", raw, final, ""])
+    return out.getvalue()
+
+
+def api_fields(chain: Chain) -> dict[str, Any]:
+    """The chain as flat fields, the way other tools say it: what is on, and what our API would add is switched off."""
+    fields: dict[str, Any] = {}
+    neutral = {param.name: param.neutral for name in _ASSUMED for param in SAMPLERS[name].params[:1]}
+    for stage in chain.plan:
+        for name, value in stage.values.items():
+            param = stage.sampler.by_name[name]
+            if name in neutral or value != param.default or param is stage.sampler.main:
+                fields[name] = plain(value)
+    return {**{name: value for name, value in neutral.items() if name not in fields}, **fields}
+
+
+_ASSUMED = ("temperature", "top_k", "top_p", "min_p")
+"""What our API would otherwise take from its own default chain."""
+
+
+def to_call(kept: KeptRow, chain: Chain, *, seed: int, url: str, prompt: str | None, tokens: int = 20) -> str:
+    """A curl command that asks our API for the same chain from the same tokens, as flat fields every client knows."""
+    body: dict[str, Any] = {
+        "prompt": prompt if prompt is not None else list(kept.tokens),
+        "max_tokens": tokens,
+        "seed": seed,
+        **api_fields(chain),
+        "sampler_priority": [stage.sampler.name for stage in chain.plan],
+    }
+    text = json.dumps(body, ensure_ascii=False)
+    return f"curl {url}/v1/completions -H 'Content-Type: application/json' -d {shlex.quote(text)}"
