@@ -43,6 +43,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "flash_attention", "word", "auto", "Faster attention that needs less memory.", choices=("auto", "on", "off")
     ),
+    Option("extra_buffers", "word", "auto", "Weights repacked for this processor.", choices=("auto", "on", "off")),
     Option("mmap", "flag", True, "Map the file into memory instead of reading it."),
     Option("mlock", "flag", False, "Keep the model in RAM; never swap it out."),
     Option("offload_kv", "flag", True, "Keep keys and values on the GPU with the layers."),

@@ -154,8 +154,7 @@ class Token(Event):
 
     Text of several tokens can arrive with the last of them; concatenated texts are exactly the reply. `channel` is
     "answer", or "reasoning"/"commentary" for what the model thinks. `token` -1: text of another channel that came with
-    the token before, not a token of its own. `rewind`: so many earlier tokens (whose text was never shown) are taken back
-    before this one, because they led to a banned string.
+    the token before, not a token of its own.
     """
 
     kind: ClassVar[str] = "token"
@@ -169,7 +168,6 @@ class Token(Event):
     entropy: float = 0.0
     alternatives: tuple[Alternative, ...] = ()
     channel: str = "answer"
-    rewind: int = 0
 
 
 @dataclass(frozen=True, slots=True)

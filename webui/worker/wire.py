@@ -1,7 +1,7 @@
 """Frames between parent and worker: two little-endian u32 lengths, a JSON header, raw bytes.
 
-Pure: bytes in, messages out. Knows nothing of sockets, so that both sides and the tests share it. No pickle: a worker whose
-memory is corrupted must not own the parent.
+Pure: bytes in, messages out. Knows nothing of sockets, so that both sides and the tests share it. No pickle: a worker
+whose memory is corrupted must not own the parent.
 """
 
 from __future__ import annotations

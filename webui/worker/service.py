@@ -1,0 +1,206 @@
+"""What each frame from the parent means: load a model, then hand requests to the scheduler and answers back.
+
+The reader thread calls `handle`; what only reads the vocabulary is answered there at once, everything else goes to the
+engine's thread (`run`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import queue
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from webui.engines.base import AbortFlag, Engine, EngineError, Opener, Row
+from webui.errors import BadValue, Busy, LoadCancelled, LoadFailed, NoModel, WebUIError
+from webui.load_options import check_spec
+from webui.types import LoadSpec
+from webui.worker.checks import make_job, read_prompt
+from webui.worker.connection import Connection, end_process
+from webui.worker.jobs import Job
+from webui.worker.output import failed
+from webui.worker.scheduler import Scheduler
+
+OPENERS: Mapping[str, str] = {
+    "llamacpp": "webui.engines.llamacpp:open_llamacpp",
+    "fake": "webui.engines.fake:open_fake",
+}
+_PROGRESS_STEP = 0.005
+MAX_TOKENIZE = 16 << 20
+
+Frame = dict[str, Any]
+
+
+class Service:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._loads: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+        self._abort = AbortFlag()
+        self._cancel_load = False
+        self._loading_since = 0.0
+        self._engine: Engine | None = None
+        self._scheduler: Scheduler | None = None
+        self._answers: Mapping[str, Callable[[Frame, Engine, Scheduler], None]] = {
+            "generate": self._generate,
+            "cancel": lambda frame, _, scheduler: scheduler.cancel(frame["id"]),
+            "tokenize": self._tokenize,
+            "detokenize": self._detokenize,
+            "logits": self._logits,
+            "adapters": self._adapters,
+        }
+
+    def busy(self) -> float:
+        """Seconds of the engine call that is running; loading counts as one."""
+        if self._loading_since:
+            return time.monotonic() - self._loading_since
+        return self._scheduler.busy if self._scheduler else 0.0
+
+    # In the reader's thread
+
+    def handle(self, frame: Frame) -> None:
+        kind = frame["type"]
+        if kind == "quit":
+            end_process(0)
+        elif kind == "load" and self._engine is not None:
+            told = failed(Busy("This worker holds a model already."))
+            self._connection.send({"type": "load_failed", "message": told["message"], "code": told["code"]})
+        elif kind == "load":
+            self._loads.put(frame)
+        elif kind == "cancel_load":
+            self._cancel_load = True
+            if self._loading_since:
+                self._abort.set()
+        elif answer := self._answers.get(kind):
+            self._answer(answer, frame)
+
+    def _answer(self, answer: Callable[[Frame, Engine, Scheduler], None], frame: Frame) -> None:
+        try:
+            if self._engine is None or self._scheduler is None:
+                raise NoModel("No model is loaded.")
+            answer(frame, self._engine, self._scheduler)
+        except WebUIError as error:
+            self._tell_error(frame, error)
+        except (KeyError, TypeError, ValueError, EngineError) as error:
+            self._tell_error(frame, BadValue(f"The request is not understood: {error}."))
+
+    def _tell_error(self, frame: Frame, error: WebUIError) -> None:
+        if frame["type"] == "generate":
+            self._connection.send({"type": "events", "items": [[frame.get("id"), failed(error)]]})
+        else:
+            told = {key: value for key, value in failed(error).items() if key != "kind"}
+            self._connection.send({"type": "reply", "id": frame.get("id"), "error": told})
+
+    def _reply(self, frame: Frame, blob: bytes = b"", **values: Any) -> None:
+        self._connection.send({"type": "reply", "id": frame["id"], **values}, blob)
+
+    def _generate(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
+        scheduler.add(make_job(frame["id"], frame["request"], engine))
+
+    def _tokenize(self, frame: Frame, engine: Engine, _: Scheduler) -> None:
+        text = frame["text"]
+        if not isinstance(text, str) or len(text) > MAX_TOKENIZE:
+            raise BadValue(f"text must be a string of at most {MAX_TOKENIZE} characters.", param="text")
+        add_bos = bool(frame.get("add_bos", False))
+        self._reply(frame, tokens=engine.tokenize(text, add_bos=add_bos, special=bool(frame.get("special", True))))
+
+    def _detokenize(self, frame: Frame, engine: Engine, _: Scheduler) -> None:
+        tokens, special = frame["tokens"], bool(frame.get("special", True))
+        for token in tokens:
+            if not isinstance(token, int) or not 0 <= token < engine.info.n_vocab:
+                raise BadValue(f"tokens must hold ids from 0 to {engine.info.n_vocab - 1}.", param="tokens")
+        pieces = [engine.piece(token, special=special) for token in tokens]
+        values: dict[str, Any] = {"text": b"".join(pieces).decode("utf-8", "replace")}
+        if frame.get("pieces"):
+            values["pieces"] = [piece.decode("utf-8", "backslashreplace") for piece in pieces]
+        self._reply(frame, **values)
+
+    def _logits(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
+        prompt = read_prompt(frame["prompt"], engine, add_bos=bool(frame.get("add_bos", True)), special=True)
+
+        def tell(job: Job, row: Row) -> None:
+            self._reply(frame, row.tobytes(), tokens=job.prompt.tolist())
+
+        scheduler.add(Job(frame["id"], prompt, on_row=tell))
+
+    def _adapters(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
+        """New LoRA scales; what the slots hold was computed with the old ones."""
+        scales = {str(path): float(scale) for path, scale in frame["scales"].items()}
+
+        def change() -> None:
+            try:
+                engine.set_adapters(scales)
+            except WebUIError as error:
+                self._tell_error(frame, error)
+                return
+            scheduler.forget_all()
+            self._reply(frame)
+
+        scheduler.call(change)
+
+    # In the engine's thread
+
+    def run(self) -> None:
+        """Load models until one works, then serve it for ever."""
+        while True:
+            frame = self._loads.get()
+            self._loading_since = time.monotonic()
+            try:
+                engine = self._load(frame)
+            except WebUIError as error:
+                self._loading_since = 0.0
+                told = {"message": error.message, "code": error.code, "param": error.param}
+                self._connection.send({"type": "load_failed", **told, "values": dict(error.values)})
+                continue
+            break
+        self._scheduler = Scheduler(engine, self._abort, self._emit)
+        self._engine = engine
+        self._loading_since = 0.0
+        self._connection.send({"type": "ready", "info": asdict(engine.info)})
+        self._scheduler.run()
+
+    def _load(self, frame: Frame) -> Engine:
+        spec = read_spec(frame.get("spec"))
+        self._cancel_load = False
+        self._abort.clear()
+        told = -1.0
+
+        def progress(done: float) -> bool:
+            nonlocal told
+            if done - told >= _PROGRESS_STEP or done >= 1 > told:
+                told = done
+                self._connection.send({"type": "loading", "progress": round(done, 4)})
+            return not self._cancel_load
+
+        engine = opener(spec.engine)(spec, progress, self._abort)
+        if self._cancel_load:
+            engine.close()
+            raise LoadCancelled("Loading was cancelled.")
+        return engine
+
+    def _emit(self, events: list[Any]) -> None:
+        self._connection.send({"type": "events", "items": events})
+
+
+def read_spec(data: Any) -> LoadSpec:
+    if not isinstance(data, dict):
+        raise BadValue("spec must be an object.", param="spec")
+    unknown = data.keys() - {field.name for field in fields(LoadSpec)}
+    if unknown or not isinstance(data.get("path"), str):
+        raise BadValue(f"spec is not understood: {sorted(unknown) or 'path is missing'}.", param="spec")
+    spec = LoadSpec(**data)
+    check_spec(spec)
+    return spec
+
+
+def opener(engine: str) -> Opener:
+    """The function that opens models with an engine; imported only now, because engines are heavy."""
+    if engine not in OPENERS:
+        raise LoadFailed(f"There is no engine {engine!r}; there are {', '.join(OPENERS)}.")
+    module, _, name = OPENERS[engine].partition(":")
+    try:
+        found: Opener = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise LoadFailed(f"The engine {engine} is not installed ({error}).") from error
+    return found
