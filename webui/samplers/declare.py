@@ -6,6 +6,7 @@ Knows nothing of chains, presets or other tools beyond the names those use for a
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -159,7 +160,7 @@ def _flavour(flavours: tuple[str, ...]) -> Param:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

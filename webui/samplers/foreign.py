@@ -60,7 +60,7 @@ def chain_from_fields(fields: Fields, base: Iterable[Any]) -> ForeignChain:
     steps = _special_ranges(steps, fields, notes)
     steps = _ordered(steps, fields, notes)
     steps = _greedy(steps, fields, notes)
-    notes += _hopeless(fields)
+    notes += hopeless(fields)
     return ForeignChain(Chain.parse(steps).steps, tuple(notes))
 
 
@@ -273,7 +273,8 @@ _NEVER: Mapping[str, tuple[tuple[Any, ...], Text]] = {
 """Fields that no sampler answers to, with the values that ask for nothing."""
 
 
-def _hopeless(fields: Fields) -> list[NotApplied]:
+def hopeless(fields: Fields) -> list[NotApplied]:
+    """What is asked for and nobody here can do."""
     return [
         NotApplied(name, reason)
         for name, (nothing, reason) in _NEVER.items()

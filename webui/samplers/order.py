@@ -62,9 +62,9 @@ def place(name: str) -> int:
 
 
 def insert(steps: list[Step], step: Step) -> None:
-    """Before the first stage that naturally comes later."""
-    later = (i for i, other in enumerate(steps) if place(other.sampler) > place(step.sampler))
-    steps.insert(next(later, len(steps)), step)
+    """Behind the last stage that naturally comes earlier."""
+    earlier = [i for i, other in enumerate(steps) if place(other.sampler) < place(step.sampler)]
+    steps.insert(earlier[-1] + 1 if earlier else 0, step)
 
 
 def reorder(steps: Sequence[Step], names: Sequence[str]) -> list[Step]:
