@@ -1,0 +1,211 @@
+// The Logits tab: what the page knows, and the one question it asks whenever anything moves. The parts stand in
+// logits_*.js; each draws itself from the answers.
+"use strict";
+Lab.logits = {};
+Lab.drawings.logits = async (root, { server }) => {
+  const { el } = Lab;
+  const state = {
+    look: null, node: 0, chain: [], balanced: [], seed: 0, coin: "dice", shown: 24, order: "raw", focus: -1, log: false,
+    samplers: {}, answer: null, row: null, walk: null, prompt: "", model: "", api: false,
+  };
+
+  async function ask(question) {
+    const answer = await Lab.ask(server, "logits", question);
+    return typeof answer === "string" ? JSON.parse(answer) : answer;
+  }
+
+  const start = await opened();
+  const words = start.words;
+  const w = (key, values = {}) => {
+    const text = words[key];
+    if (text === undefined) throw new Error(`no word for logits.${key}`);
+    return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  };
+  for (const name of ["chain", "balanced", "samplers", "seed", "api"]) state[name] = start[name];
+  const format = Lab.logits.format(start.language);
+
+  async function opened() {
+    for (;;) {
+      const answer = await ask({ ask: "open" });
+      if (answer.words) return answer;
+      await Lab.wait(1000);
+    }
+  }
+
+  // asking
+
+  const view = () => ({
+    look: state.look, node: state.node, chain: state.chain, seed: state.seed, coin: state.coin,
+    shown: state.shown, order: state.order, focus: state.focus,
+  });
+  let busy = false;
+  let again = false;
+
+  // Whatever moved, the newest state is asked for: one question under way, and at most one more after it.
+  async function live() {
+    if (!state.look) return;
+    if (busy) { again = true; return; }
+    busy = true;
+    do {
+      again = false;
+      const began = performance.now();
+      const look = state.look;
+      const answer = await ask({ ask: "see", ...view() });
+      if (look === state.look) show(answer);
+      root.dataset.milliseconds = String(Math.round(performance.now() - began));
+    } while (again);
+    busy = false;
+  }
+
+  // A question that leads to another position. They never overlap.
+  let moving = null;
+  async function move(question) {
+    while (moving) await moving;
+    root.classList.add("moving");
+    moving = ask({ ...view(), ...question });
+    const answer = await moving;
+    moving = null;
+    root.classList.remove("moving");
+    arrive(answer);
+    return answer;
+  }
+
+  function arrive(answer) {
+    if (show(answer) && answer.look) {
+      for (const name of ["look", "node", "row", "walk", "model"]) state[name] = answer[name];
+      if (answer.chain) state.chain = answer.chain;
+      if (answer.seed !== undefined) state.seed = answer.seed;
+      root.classList.add("looked");
+      for (const part of parts) part.arrived?.(answer);
+      for (const part of parts) part.drawn?.(answer);
+    }
+  }
+
+  function show(answer) {
+    problem.hidden = !answer.error;
+    problem.textContent = answer.error ?? "";
+    if (answer.error) return false;
+    state.answer = answer;
+    for (const part of parts) part.drawn?.(answer);
+    return true;
+  }
+
+  // the parts
+
+  const problem = el("p.problem", { role: "alert", hidden: true });
+  const spoken = el("div.sr", { role: "status", "aria-live": "polite" });
+  const tools = { state, w, ask, live, move, view, format, say: (text) => { spoken.textContent = text; }, fail: show, changed };
+  const prompt = Lab.logits.prompt(tools, start.prompt);
+  const walk = Lab.logits.walk(tools);
+  const funnel = Lab.logits.funnel(tools);
+  const picture = Lab.logits.picture(tools);
+  const draws = Lab.logits.draws(tools);
+  const take = Lab.logits.take(tools, root);
+  const parts = [prompt, walk, funnel, picture, draws, take];
+
+  // The chain, the seed or the coin moved: what was drawn from the old one is no longer true.
+  function changed() {
+    draws.stale();
+    live();
+  }
+
+  root.append(
+    prompt.root, problem, spoken, walk.strip,
+    el("div.columns", {}, el("div.side", {}, funnel.root), el("div.main", {}, picture.root, draws.root, walk.root)),
+  );
+  prompt.tools.append(take.root);
+  funnel.structure();
+
+  // being sent here: Lab.look({ prompt: "..." }) or Lab.look({ chat: true }) from any tab
+  Lab.look = (what) => {
+    Lab.openTab("logits");
+    prompt.look(what);
+  };
+  window.addEventListener("lab:look", ({ detail }) => Lab.look(detail));
+
+  window.addEventListener("lab:chain", async ({ detail }) => {
+    if (detail === root) return;
+    const answer = await ask({ ask: "chain" });
+    if (answer.chain) { state.chain = answer.chain; funnel.structure(); changed(); }
+  });
+  window.addEventListener("lab:seed", ({ detail }) => { if (detail >= 0) { state.seed = detail; draws.seed(); changed(); } });
+
+  // The first time the tab is seen with a model there is already something to look at.
+  const first = () => {
+    if (!state.look && !moving && root.offsetParent !== null && Lab.model?.stage === "ready" && prompt.untouched()) prompt.look({});
+  };
+  new IntersectionObserver(first).observe(root);
+  window.addEventListener("lab:status", first);
+};
+
+// Numbers as people of a language write them; the same rules as in webui/lab/texts.py.
+Lab.logits.format = (language) => {
+  const thin = "\u202f";
+  const local = (text) => (language === "ru" ? text.replace(".", ",") : text).replace("-", "−");
+  const count = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, thin);
+  function percent(share) {
+    const value = share * 100;
+    if (!(value > 0)) return `0${thin}%`;
+    if (value < 0.001) return `<${local("0.001")}${thin}%`;
+    if (value >= 99.95 && value < 100) return `>${local("99.9")}${thin}%`;
+    const text = value.toFixed(value < 0.1 ? 3 : value < 10 ? 2 : 1);
+    return `${local(text.replace(/\.?0+$/, ""))}${thin}%`;
+  }
+  function number(value) {
+    if (Math.abs(value) >= 1000) return count(value);
+    return local(value.toPrecision(3).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""));
+  }
+  const fixed = (value, digits) => local(value.toFixed(digits));
+  return { count, percent, number, fixed, local };
+};
+
+// The prompt, where it comes from, and what to do when there is no model.
+Lab.logits.prompt = ({ state, w, move }, text) => {
+  const { el } = Lab;
+  const field = el("textarea", { id: "logits-prompt", rows: "2", "aria-label": w("prompt"), placeholder: w("prompt"), spellcheck: "false" });
+  field.value = text;
+  const go = el("button.primary", { type: "submit", id: "logits-look", title: w("look.help"), text: w("look") });
+  const chat = el("button.plain", { type: "button", id: "logits-chat", title: w("chat.help"), text: w("chat"), onclick: () => look({ chat: true }) });
+  const note = el("p.note", {});
+  const tools = el("div.tools", {}, go, chat);
+  const root = el("form.prompt", { autocomplete: "off" }, field, tools, note);
+  let touched = false;
+
+  function grow() {
+    field.style.height = "auto";
+    field.style.height = `${Math.min(field.scrollHeight + 2, 220)}px`;
+  }
+  field.addEventListener("input", () => { touched = true; grow(); });
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); look({}); }
+  });
+  root.addEventListener("submit", (event) => { event.preventDefault(); look({}); });
+
+  async function look({ prompt, chat }) {
+    touched = true;
+    if (prompt !== undefined) { field.value = prompt; grow(); }
+    state.node = 0;
+    const answer = await move(chat ? { ask: "look", chat: true } : { ask: "look", prompt: field.value });
+    if (chat && answer.prompt !== undefined) { field.value = answer.prompt; grow(); }
+  }
+
+  function told() {
+    const model = Lab.model;
+    const stage = model?.stage ?? "asking";
+    root.dataset.stage = stage;
+    note.replaceChildren();
+    if (stage === "none" || stage === "failed") {
+      note.append(el("span", { text: `${w("no_model")} ` }), el("button.link", { type: "button", text: w("open_model"), onclick: () => Lab.openTab("model") }));
+    } else if (stage === "loading") note.append(el("span", { text: model.text }));
+    note.hidden = !note.childNodes.length;
+    go.disabled = chat.disabled = stage === "none" || stage === "failed";
+  }
+  window.addEventListener("lab:status", told);
+  told();
+  requestAnimationFrame(grow);
+  return {
+    root, tools, look,
+    untouched: () => !touched,
+    arrived(answer) { if (answer.prompt !== undefined && answer.chain) { field.value = answer.prompt; touched = true; grow(); } },
+  };
+};

@@ -1,0 +1,71 @@
+// Draws: how often each token comes with this seed, beside how often it should.
+"use strict";
+Lab.logits.draws = ({ state, w, format, ask, view, move, changed, say }) => {
+  const { el } = Lab;
+  const list = el("ol.drawn", { id: "logits-drawn", "aria-label": w("drawn") });
+  const told = el("p.told", { id: "logits-told", "aria-live": "polite" });
+  const seedField = el("input", { type: "number", id: "logits-seed", min: "0", max: "9007199254740991", step: "1", "aria-label": w("seed"), title: w("seed.help") });
+  const counts = [1, 100, 10000].map((amount) => el("button.plain", { type: "button", "data-amount": String(amount), text: w(`draw.${amount}`), title: w("draw.help"), onclick: () => draw(amount) }));
+  const dice = el("button.plain", { type: "button", id: "logits-dice", title: w("dice.help"), "aria-label": w("dice.help"), text: w("dice"), onclick: roll });
+  const root = el("section.draws.card", { "aria-labelledby": "logits-draws-title", id: "logits-draws" },
+    el("header", {}, el("h3", { id: "logits-draws-title", text: w("draws") }), el("span.spring"), el("label.seed", {}, el("span", { text: w("seed") }), seedField), dice),
+    el("div.row", {}, ...counts), told, list);
+  let last = 0;
+
+  function seed() { seedField.value = state.seed; }
+  seed();
+  seedField.addEventListener("input", () => {
+    const value = Number(seedField.value);
+    const good = seedField.value !== "" && Number.isSafeInteger(value) && value >= 0;
+    seedField.toggleAttribute("aria-invalid", !good);
+    if (good) { state.seed = value; const amount = last; changed(); if (amount) draw(amount); }
+  });
+
+  function roll() {
+    state.seed = Math.floor(Math.random() * 2 ** 31);
+    seed();
+    const amount = last || 1;
+    changed();
+    draw(amount);
+  }
+
+  async function draw(amount) {
+    if (!state.look) return;
+    last = amount;
+    for (const button of counts) button.setAttribute("aria-pressed", String(Number(button.dataset.amount) === amount));
+    const asked = JSON.stringify(view());
+    const answer = await ask({ ...view(), ask: "draw", amount });
+    if (answer.error) { told.textContent = answer.error; list.replaceChildren(); return; }
+    if (asked !== JSON.stringify(view()) || last !== amount) return;
+    root.classList.remove("stale");
+    show(answer);
+  }
+
+  function show({ amount, first, text, tokens, different, distance }) {
+    const take = el("button.link", { type: "button", id: "logits-take", text: w("take_it"), onclick: () => move({ ask: "step", token: first }) });
+    told.replaceChildren(el("span", { text: `${w("first", { seed: state.seed })} ` }), el("b.token", { text }), " ", take);
+    if (amount > 1) told.append(el("span.sum", { text: ` · ${w("different", { n: format.count(different) })} · ${w("distance", { share: format.percent(distance) })}` }));
+    say(told.textContent);
+    const shown = tokens.slice(0, 16);
+    const top = Math.max(...shown.map(([, , count, probability]) => Math.max(count / amount, probability)), 1e-9);
+    list.replaceChildren(...shown.map(([token, piece, count, probability, spread]) => {
+      const wide = (share) => `${(100 * Math.max(0, Math.min(1, share / top))).toFixed(2)}%`;
+      const low = Math.max(0, probability - 2 * spread / amount);
+      const high = probability + 2 * spread / amount;
+      return el(token === first ? "li.first" : "li", { "data-token": String(token), "data-count": String(count) },
+        el("b.token", { text: piece, title: `#${token}` }),
+        el("span.track", { title: w("draw.row", { count: format.count(count), expected: format.number(probability * amount) }) },
+          el("i.share", { style: `width:${wide(count / amount)}` }),
+          el("i.spread", { style: `left:${wide(low)};width:calc(${wide(high)} - ${wide(low)})` }),
+          el("i.should", { style: `left:${wide(probability)}` })),
+        el("span.count", { text: format.count(count) }),
+        el("span.expected", { text: format.percent(probability) }));
+    }));
+  }
+
+  return {
+    root, seed,
+    stale() { if (list.children.length) root.classList.add("stale"); for (const button of counts) button.setAttribute("aria-pressed", "false"); last = 0; },
+    arrived(answer) { list.replaceChildren(); told.textContent = ""; last = 0; if (answer.seed !== undefined) seed(); for (const button of counts) button.removeAttribute("aria-pressed"); },
+  };
+};
