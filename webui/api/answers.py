@@ -87,9 +87,9 @@ def usage(finished: Sequence[tuple[int, Finished]]) -> dict[str, Any]:
 class Chunks:
     """The pieces of a streamed answer, as ready server-sent events. The part that never changes is made once."""
 
-    def __init__(self, head: Head, chain: Any) -> None:
+    def __init__(self, head: Head, made: Mapping[str, Any]) -> None:
         self.head = head
-        self._chain = chain
+        self._made = made
         fixed = orjson.dumps(head.fields(chunk=True))
         # Without its closing brace: what follows is put together by hand, since this runs for every token.
         self._open = b"data: " + fixed[:-1] + b',"choices":[{"index":'
@@ -102,6 +102,11 @@ class Chunks:
             return self.text(choice, echo) if echo else b""
         delta = b',"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}\n\n'
         return b"%b%d%b" % (self._open, choice, delta)
+
+    def thought(self, choice: int, text: str) -> bytes:
+        """What a model thinks aloud before it answers."""
+        delta = orjson.dumps({"reasoning_content": text})
+        return b'%b%d,"delta":%b,"logprobs":null,"finish_reason":null}]}\n\n' % (self._open, choice, delta)
 
     def text(self, choice: int, text: str, logprobs: Any = None) -> bytes:
         return b'%b%d%b%b%b%b,"finish_reason":null}]}\n\n' % (
@@ -120,7 +125,7 @@ class Chunks:
             body: dict[str, Any] = {"index": choice, "text": "", "logprobs": None, "finish_reason": reason}
         else:
             body = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": reason}
-        extras = {"seed": finished.seed, "chain": self._chain, "timings": timings(finished)}
+        extras = {"seed": finished.seed, **self._made, "timings": timings(finished)}
         data = {**self.head.fields(chunk=True), "choices": [{**body, "stop_reason": finished.stop_string}], **extras}
         return b"data: " + orjson.dumps(data) + b"\n\n"
 
@@ -137,13 +142,29 @@ class Choice:
     tokens: list[Token] = field(default_factory=list)
     end: Finished | None = None
 
+    thoughts: list[str] = field(default_factory=list)
+
     @property
     def text(self) -> str:
         return "".join(self.texts)
 
+    def add(self, event: Token) -> None:
+        (self.texts if event.channel == "answer" else self.thoughts).append(event.text)
+        if event.token >= 0:
+            self.tokens.append(event)
 
-def whole(head: Head, choices: Iterable[dict[str, Any]], finished: Sequence[tuple[int, Finished]], chain: Any) -> bytes:
-    """A complete answer; `choices` are ready for JSON."""
+    def message(self) -> dict[str, Any]:
+        thoughts = {"reasoning_content": "".join(self.thoughts)} if self.thoughts else {}
+        return {"role": "assistant", "content": self.text, **thoughts, "refusal": None}
+
+
+def whole(
+    head: Head,
+    choices: Iterable[dict[str, Any]],
+    finished: Sequence[tuple[int, Finished]],
+    made: Mapping[str, Any],
+) -> bytes:
+    """A complete answer; `choices` are ready for JSON, `made` tells how it was made."""
     first = finished[0][1]
-    extras = {"seed": first.seed, "chain": chain, "timings": timings(first)}
+    extras = {"seed": first.seed, **made, "timings": timings(first)}
     return orjson.dumps({**head.fields(chunk=False), "choices": list(choices), "usage": usage(finished), **extras})

@@ -6,28 +6,49 @@ from collections.abc import Mapping
 from typing import Any
 
 from webui.samplers.chain import Chain
-from webui.samplers.registry import SAMPLERS
+from webui.samplers.foreign import ForeignChain, chain_from_fields
 from webui.types import Step
 
-ORDER = ("repetition_penalty", "temperature", "top_k", "top_p", "min_p")
-"""text-generation-webui's default order, as far as the samplers of this first API go."""
+NATIVE = frozenset({"banned_strings"})
+"""Fields the worker honours itself: nothing for a chain to say about them."""
+
+_IGNORED: Mapping[str, tuple[object, ...]] = {
+    "min_tokens": (0,),
+    "min_length": (0,),
+    "length_penalty": (1,),
+    "early_stopping": (False,),
+    "prompt_lookup_num_tokens": (0,),
+    "best_of": (1,),
+    "suffix": ("",),
+}
+"""Fields of other tools that are taken and have no effect here, with the values that ask for nothing anyway."""
 
 
-def chain_of(fields: Mapping[str, Any]) -> tuple[Step, ...]:
-    """The steps for the sampler fields of a body; samplers without a field are off."""
-    steps: list[Step] = []
-    for name in ORDER:
-        sampler = SAMPLERS[name]
-        values = {param.name: param.neutral for param in sampler.params if param.neutral is not None}
-        for param in sampler.params:
-            given = next((fields[alias] for alias in (param.name, *param.aliases) if alias in fields), None)
-            if given is not None:
-                values[param.name] = given
-        steps.append(Step(name, values))
-    return Chain.parse(steps).steps
+def chain_of(fields: Mapping[str, Any], base: tuple[Step, ...] = ()) -> ForeignChain:
+    """The chain for the sampler fields of a body. Without any, the model's own distribution is sampled as it is."""
+    return chain_from_fields({name: value for name, value in fields.items() if name not in NATIVE}, base)
+
+
+def ignored(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was asked for outside the samplers and is not done, as sentences."""
+    asked = [name for name, nothing in _IGNORED.items() if name in fields and fields[name] not in nothing]
+    return tuple(f"{name}: this server has nothing like it" for name in asked)
 
 
 def describe(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
     """The effective chain as answers tell it: what is off is left out."""
     stages = Chain.parse(steps).plan
-    return [{"sampler": stage.sampler.name, "values": dict(stage.values)} for stage in stages]
+    return [{"sampler": stage.sampler.name, "values": plain(stage.values)} for stage in stages]
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as JSON can hold them: text for keys, lists for tuples."""
+    return {name: _json(value) for name, value in values.items()}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, tuple | list | set | frozenset):
+        return [_json(item) for item in value]
+    return value

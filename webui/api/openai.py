@@ -10,7 +10,6 @@ from fastapi.responses import Response
 
 from webui.api.answers import Choice, Chunks, Head, whole
 from webui.api.body import StrictRoute
-from webui.api.chain import describe
 from webui.api.errors import ApiError
 from webui.api.logprobs import chat_logprobs, completion_logprobs
 from webui.api.prepare import Prepared, chat_request, completion_requests
@@ -70,7 +69,7 @@ async def _answer(services: Services, request: Request, prepared: Prepared) -> R
 
 async def _chunks(answering: Answering, head: Head, prepared: Prepared) -> AsyncGenerator[bytes, None]:
     """Server-sent events; all that arrived together goes out together."""
-    chunks = Chunks(head, describe(prepared.chain))
+    chunks = Chunks(head, prepared.made())
     detail = _detail(prepared)
     placed = [0] * prepared.choices
     finished: list[tuple[int, Finished]] = []
@@ -83,7 +82,9 @@ async def _chunks(answering: Answering, head: Head, prepared: Prepared) -> Async
             for number, event in batch:
                 if isinstance(event, Token):
                     choice = number * prepared.n + event.choice
-                    if detail is not None:
+                    if event.channel != "answer":
+                        parts.append(chunks.thought(choice, event.text))
+                    elif detail is not None:
                         parts.append(chunks.text(choice, event.text, detail(event, placed[choice])))
                         placed[choice] += len(event.text)
                     elif event.text:
@@ -112,9 +113,7 @@ async def _collect(answering: Answering, head: Head, prepared: Prepared) -> byte
     async for batch in answering.batches():
         for number, event in batch:
             if isinstance(event, Token):
-                choice = choices[number * prepared.n + event.choice]
-                choice.texts.append(event.text)
-                choice.tokens.append(event)
+                choices[number * prepared.n + event.choice].add(event)
             elif isinstance(event, Finished):
                 choice = choices[number * prepared.n + event.choice]
                 choice.texts.append(event.text)
@@ -125,7 +124,7 @@ async def _collect(answering: Answering, head: Head, prepared: Prepared) -> byte
     if answering.gone or len(finished) < prepared.choices:
         raise ApiError(499, "The client closed the connection.", code="client_gone")
     made = [prepared.choice(number, choice) for number, choice in enumerate(choices)]
-    return whole(head, made, finished, describe(prepared.chain))
+    return whole(head, made, finished, prepared.made())
 
 
 def _detail(prepared: Prepared) -> Describe | None:

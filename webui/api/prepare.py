@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from webui.api.answers import FINISH, Choice, Kind
-from webui.api.chain import chain_of
+from webui.api.chain import describe
 from webui.api.errors import ApiError
 from webui.api.logprobs import chat_logprobs, completion_logprobs
-from webui.api.schemas import ChatBody, ChatMessage, CompletionBody, GenerationBody
-from webui.chat.templates import render, template_of
-from webui.errors import NoModel
+from webui.api.messages import Rendered, render_chat
+from webui.api.options import Options, limit_of, read_options, top_of
+from webui.api.schemas import ChatBody, CompletionBody, GenerationBody
+from webui.errors import ContextExceeded, NoModel
+from webui.runtime.models import Models
 from webui.services import Services
 from webui.types import GenerationRequest, ModelInfo, Step
 
-MAX_TOP = 20
 DEFAULT_TOKENS = 512
-LONG_CHAT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +28,16 @@ class Prepared:
     kind: Kind
     requests: tuple[GenerationRequest, ...]
     chain: tuple[Step, ...]
+    notes: tuple[str, ...]
     n: int
     stream: bool
     include_usage: bool
     echoes: tuple[str, ...]
     top: int | None = None
+
+    def made(self) -> dict[str, Any]:
+        """How the answer is made: the chain in force, and what was asked for without effect."""
+        return {"chain": describe(self.chain), **({"not_applied": list(self.notes)} if self.notes else {})}
 
     @property
     def choices(self) -> int:
@@ -48,7 +52,7 @@ class Prepared:
             logprobs = completion_logprobs(choice.tokens, self.top, len(echo))
         elif self.top is not None:
             logprobs = chat_logprobs(choice.tokens, self.top)
-        said = {"text": echo + choice.text} if self.kind == "completion" else {"message": _message(choice.text)}
+        said = {"text": echo + choice.text} if self.kind == "completion" else {"message": choice.message()}
         end = choice.end
         return {
             "index": number,
@@ -60,123 +64,101 @@ class Prepared:
         }
 
 
-def _message(text: str) -> dict[str, Any]:
-    return {"role": "assistant", "content": text, "refusal": None}
-
-
-def model_of(services: Services) -> ModelInfo | None:
-    """The loaded model, or None while it is being restarted; NoModel when there is none to wait for."""
-    status = services.models.status()
-    if status.info is None and status.stage == "none":
-        raise NoModel("No model is loaded: load one first.")
-    return status.info
+async def model_of(models: Models) -> ModelInfo:
+    """The loaded model; waits while the engine is being restarted, NoModel when there is nothing to wait for."""
+    info = models.status().info
+    if info is None:
+        await models.tokenize("")
+        info = models.status().info
+    if info is None:
+        raise NoModel("No model is loaded: choose one and load it.")
+    return info
 
 
 async def completion_requests(services: Services, body: CompletionBody) -> Prepared:
-    info = model_of(services)
-    top = _top(body.logprobs)
+    info = await model_of(services.models)
+    top = top_of(body.logprobs)
     limit = DEFAULT_TOKENS if body.max_tokens is None else body.max_tokens
-    if limit == 0 and not body.echo:
-        raise ApiError(400, "max_tokens must be at least 1 (0 only with echo).", param="max_tokens")
+    if body.auto_max_new_tokens:
+        limit = -1
+    if limit == 0 and not (body.echo or body.logprobs):
+        raise ApiError(400, "max_tokens must be at least 1 (0 only with echo or logprobs).", param="max_tokens")
+    options = read_options(body, info, top)
+    prompts = [await _cut(services.models, prompt, body, limit, info) for prompt in body.prompt]
     echoes: list[str] = []
-    for prompt in body.prompt:
-        _check_prompt(prompt, info)
+    for prompt in prompts:
+        check_empty(prompt, info, body)
         text = prompt if isinstance(prompt, str) or not body.echo else await services.models.detokenize(prompt)
         echoes.append(str(text) if body.echo else "")
-    common = _common(body, info, top)
     requests = tuple(
-        GenerationRequest(prompt, max_tokens=_tokens(limit), add_bos=body.add_bos_token is not False, **common)
-        for prompt in body.prompt
+        GenerationRequest(prompt, max_tokens=limit_of(limit), add_bos=body.add_bos_token is not False, **options.fields)
+        for prompt in prompts
     )
-    return _prepared("completion", requests, body, tuple(echoes), top)
+    return prepared("completion", requests, body, options, echoes, top)
 
 
 async def chat_request(services: Services, body: ChatBody) -> Prepared:
-    info = model_of(services)
-    if info is None:
-        # Restarting after a crash: the template comes with the model, so wait for it here.
-        await services.models.tokenize("")
-        info = services.models.status().info
-        assert info is not None
-    top = _top(body.top_logprobs or 0) if body.logprobs else None
-    messages = [_plain(message, place) for place, message in enumerate(body.messages)]
-    prompt = await _render(messages, info)
+    info = await model_of(services.models)
+    top = top_of(body.top_logprobs or 0) if body.logprobs else None
+    if not body.logprobs:
+        top_of(body.top_logprobs)
+    options = read_options(body, info, top)
+    rendered = await render_chat(body, info)
+    return prepared("chat", (chat_generation(body, info, options, rendered),), body, options, [""], top)
+
+
+def chat_generation(body: GenerationBody, info: ModelInfo, options: Options, rendered: Rendered) -> GenerationRequest:
     request = GenerationRequest(
-        prompt,
-        max_tokens=_tokens(body.max_tokens),
-        add_bos=not (info.bos_token and prompt.startswith(info.bos_token)),
-        **_common(body, info, top),
+        rendered.text,
+        max_tokens=limit_of(body.max_tokens),
+        add_bos=not (info.bos_token and rendered.text.startswith(info.bos_token)),
+        reasoning="auto",
+        **options.fields,
     )
-    return _prepared("chat", (request,), body, ("",), top)
+    return replace(request, stop=(*request.stop, *rendered.stops)) if rendered.stops else request
 
 
-def _prepared(
-    kind: Kind, requests: tuple[GenerationRequest, ...], body: GenerationBody, echoes: tuple[str, ...], top: int | None
+def prepared(
+    kind: Kind,
+    requests: tuple[GenerationRequest, ...],
+    body: GenerationBody,
+    options: Options,
+    echoes: Sequence[str],
+    top: int | None,
 ) -> Prepared:
     return Prepared(
         kind,
         requests,
-        requests[0].chain,
+        options.chain,
+        options.notes,
         body.n or 1,
         bool(body.stream),
         bool(body.stream_options and body.stream_options.include_usage),
-        echoes,
+        tuple(echoes),
         top,
     )
 
 
-def _common(body: GenerationBody, info: ModelInfo | None, top: int | None) -> dict[str, Any]:
-    return {
-        "chain": chain_of(body.rest),
-        "stop": body.stop,
-        "ignore_eos": bool(body.ignore_eos),
-        "seed": -1 if body.seed is None else body.seed,
-        "n": body.n or 1,
-        "alternatives": top or 0,
-        "echo_special": body.skip_special_tokens is False,
-    }
+async def _cut(
+    models: Models, prompt: str | tuple[int, ...], body: GenerationBody, limit: int, info: ModelInfo
+) -> str | tuple[int, ...]:
+    """truncation_length: the end of the prompt that leaves room for the answer. A length beyond the model's own context
+    asks for nothing: what is too long for the model is an error, not something to lose silently."""
+    length = body.truncation_length or 0
+    if not 0 < length <= info.n_ctx or len(prompt) <= length - max(limit, 0):
+        return prompt
+    room = length - max(limit, 0)
+    if room < 1:
+        message = f"truncation_length ({length}) leaves no room for max_tokens ({limit})."
+        raise ContextExceeded(message, param="truncation_length")
+    bos = body.add_bos_token is not False and info.add_bos
+    tokens = tuple(await models.tokenize(prompt, add_bos=bos) if isinstance(prompt, str) else prompt)
+    if len(tokens) <= room:
+        return prompt
+    return (tokens[0], *tokens[len(tokens) - room + 1 :]) if bos and room > 1 else tokens[-room:]
 
 
-def _tokens(limit: int | None) -> int | None:
-    return None if limit is None or limit < 0 else min(limit, 1 << 24)
-
-
-def _top(value: int | None) -> int | None:
-    if value is not None and not 0 <= value <= MAX_TOP:
-        raise ApiError(400, f"top_logprobs must be from 0 to {MAX_TOP}, not {value}.", param="top_logprobs")
-    return value
-
-
-def _check_prompt(prompt: str | tuple[int, ...], info: ModelInfo | None) -> None:
-    if info is None:
-        return
-    if prompt == "" and not (info.add_bos and info.bos_id >= 0):
-        raise ApiError(400, "prompt is empty, and this model has no token to begin with.", param="prompt")
-
-
-def _plain(message: ChatMessage, place: int) -> dict[str, Any]:
-    """A message as templates want it: content as text."""
-    role = "system" if message.role == "developer" else "tool" if message.role == "function" else message.role
-    content = message.content
-    if content is None:
-        if role != "assistant":
-            raise ApiError(400, f"messages[{place}].content is required.", param=f"messages[{place}].content")
-        content = ""
-    if isinstance(content, list):
-        texts = []
-        for number, part in enumerate(content):
-            if part.type not in ("text", "input_text") or part.text is None:
-                param = f"messages[{place}].content[{number}]"
-                if part.type in ("image_url", "input_image"):
-                    param += ".image_url"
-                raise ApiError(400, f"This model reads text only, not {part.type[:40]!r}.", param=param)
-            texts.append(part.text)
-        content = "\n".join(texts)
-    return {"role": role, "content": content}
-
-
-async def _render(messages: Sequence[Mapping[str, Any]], info: ModelInfo) -> str:
-    """A long chat takes milliseconds to render, and streams of others must not wait for that."""
-    if len(messages) <= LONG_CHAT:
-        return render(messages, template_of(info), bos=info.bos_token, eos=info.eos_token)
-    return await asyncio.to_thread(render, messages, template_of(info), bos=info.bos_token, eos=info.eos_token)
+def check_empty(prompt: str | tuple[int, ...], info: ModelInfo, body: GenerationBody) -> None:
+    begins = info.add_bos and info.bos_id >= 0 and body.add_bos_token is not False
+    if prompt == "" and not begins:
+        raise ApiError(400, "prompt is empty, and there is no token to begin with.", param="prompt")

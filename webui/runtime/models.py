@@ -263,6 +263,7 @@ class Models:
             self._status = session.loading()
         elif kind == "ready":
             info = model_info_from_dict(header["info"])
+            session.worker.loaded = True
             self._status = session.loaded(info)
             session.settle(info)
         elif kind == "load_failed":

@@ -25,7 +25,10 @@ OnEnd = Callable[[Ending], None]
 
 
 class Worker(asyncio.Protocol):
-    """A running worker. `on_end` is called exactly once, however it ended; `wanted` tells whether we asked for it."""
+    """A running worker. `on_end` is called exactly once, however it ended; `wanted` tells whether we asked for it.
+
+    `loaded` is set by the owner: from then on an engine call that never ends is a fault, before it may be a slow disk.
+    """
 
     def __init__(
         self, on_frame: OnFrame, on_end: OnEnd, *, command: tuple[str, ...] = COMMAND, echo: bool = False
@@ -43,6 +46,7 @@ class Worker(asyncio.Protocol):
         self._met = False
         self._oldest_cancel: Callable[[], float | None] = lambda: None
         self.busy = 0.0
+        self.loaded = False
         self.wanted = False
         self.ended = asyncio.Event()
 
@@ -117,7 +121,7 @@ class Worker(asyncio.Protocol):
             last_look = now
             if now - self._last_beat > (HEARTBEAT_LIMIT if self._met else START_LIMIT):
                 self.condemn("The engine stopped answering and was ended.", "engine_hung")
-            if self.busy > BUSY_LIMIT:
+            if self.loaded and self.busy > BUSY_LIMIT:
                 self.condemn("The engine got stuck in one step and was ended.", "engine_hung")
             since = self._oldest_cancel()
             if since is not None and now - since > CANCEL_LIMIT and self.busy > CANCEL_LIMIT:

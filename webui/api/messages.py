@@ -1,0 +1,157 @@
+"""The messages of a chat request as a prompt: roles, parts and text-generation-webui's three modes.
+
+Knows nothing of sampling and of how the answer is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from webui.api.errors import ApiError
+from webui.api.schemas import ChatBody, ChatMessage
+from webui.chat.templates import read_shipped, render, template_of
+from webui.types import ModelInfo
+
+LONG_CHAT = 50
+CHARACTER = "<|character|>"
+TRANSCRIPT = "<|prompt|>"
+COMMAND = f"Write the next reply of {CHARACTER} in the dialogue below, and nothing else.\n\n{TRANSCRIPT}"
+
+Messages = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The prompt, and the strings that end a turn in it beside the model's own end."""
+
+    text: str
+    stops: tuple[str, ...] = ()
+
+
+async def render_chat(body: ChatBody, info: ModelInfo, tools: Sequence[Mapping[str, Any]] = ()) -> Rendered:
+    """A long chat takes milliseconds to render, and streams of others must not wait for that."""
+    messages = [plain(message, place) for place, message in enumerate(body.messages)]
+    if len(messages) <= LONG_CHAT:
+        return _render(body, messages, info, tools)
+    return await asyncio.to_thread(_render, body, messages, info, tools)
+
+
+def _render(body: ChatBody, messages: Messages, info: ModelInfo, tools: Sequence[Mapping[str, Any]]) -> Rendered:
+    if body.mode == "chat":
+        return _dialogue(body, messages)
+    if body.mode == "chat-instruct":
+        return _commanded(body, messages, info)
+    return Rendered(_instruct(body, messages, info, tools))
+
+
+def _instruct(body: ChatBody, messages: Messages, info: ModelInfo, tools: Sequence[Mapping[str, Any]] = ()) -> str:
+    """By the model's template. Going on with a message means: the prompt for it, and then its text."""
+    template = body.instruction_template_str or body.chat_template_str
+    if template is None and body.instruction_template not in (None, "None", ""):
+        template = read_shipped(str(body.instruction_template))
+    last = messages[-1] if messages else None
+    prefix = ""
+    if body.continue_ and last is not None and last["role"] == "assistant":
+        prefix, messages = str(last["content"]), messages[:-1]
+    extra: dict[str, Any] = {**(body.chat_template_kwargs or {})}
+    if tools:
+        extra["tools"] = list(tools)
+    if body.enable_thinking is not None:
+        extra["enable_thinking"] = body.enable_thinking
+    if body.reasoning_effort is not None:
+        extra["reasoning_effort"] = body.reasoning_effort
+    reserved = {"messages", "bos", "eos", "bos_token", "eos_token", "template", "add_generation_prompt"}
+    text = render(
+        messages,
+        template or template_of(info),
+        bos=info.bos_token,
+        eos=info.eos_token,
+        add_generation_prompt=body.add_generation_prompt is not False,
+        **{name: value for name, value in extra.items() if name not in reserved},
+    )
+    return text + prefix
+
+
+def _dialogue(body: ChatBody, messages: Messages) -> Rendered:
+    """mode "chat": what a character's author wrote, then names and what they said."""
+    user, bot = body.user_name or "You", body.bot_name or "AI"
+    lines = [_named(part, user, bot) for part in (body.context, body.user_bio) if part]
+    lines += [message["content"] for message in messages if message["role"] == "system"]
+    spoken = [message for message in messages if message["role"] in ("user", "assistant")]
+    if body.greeting:
+        spoken.insert(0, {"role": "assistant", "content": _named(body.greeting, user, bot)})
+    names = {"user": user, "assistant": bot}
+    lines += [f"{names[message['role']]}: {message['content']}" for message in spoken]
+    if not (body.continue_ and spoken and spoken[-1]["role"] == "assistant"):
+        lines.append(f"{bot}:")
+    return Rendered("\n".join(lines), (f"\n{user}:", f"\n{bot}:"))
+
+
+def _commanded(body: ChatBody, messages: Messages, info: ModelInfo) -> Rendered:
+    """mode "chat-instruct": the dialogue inside an instruction to go on with it."""
+    dialogue = _dialogue(body, messages)
+    bot = body.bot_name or "AI"
+    transcript, _, start = dialogue.text.rpartition("\n")
+    if body.continue_:
+        transcript, start = dialogue.text, ""
+    command = (body.chat_instruct_command or COMMAND).replace(CHARACTER, bot).replace(TRANSCRIPT, transcript)
+    text = _instruct(body.model_copy(update={"continue_": None}), [{"role": "user", "content": command}], info)
+    return Rendered(text + start, dialogue.stops)
+
+
+def _named(text: str, user: str, bot: str) -> str:
+    for mark, name in (("{{user}}", user), ("{{char}}", bot), ("<USER>", user), ("<BOT>", bot)):
+        text = text.replace(mark, name)
+    return text
+
+
+def plain(message: ChatMessage, place: int) -> dict[str, Any]:
+    """A message as templates want it: text for content, objects for the arguments of calls."""
+    role = {"developer": "system", "function": "tool"}.get(message.role, message.role)
+    made: dict[str, Any] = {"role": role, "content": _content(message, place)}
+    if message.tool_calls:
+        made["tool_calls"] = [_call(call, place, number) for number, call in enumerate(message.tool_calls)]
+    if message.tool_call_id is not None:
+        made["tool_call_id"] = message.tool_call_id
+    if message.name is not None and role == "tool":
+        made["name"] = message.name
+    return made
+
+
+def _content(message: ChatMessage, place: int) -> str:
+    content = message.content
+    if content is None:
+        if message.role != "assistant":
+            raise ApiError(400, f"messages[{place}].content is required.", param=f"messages[{place}].content")
+        return ""
+    if isinstance(content, str):
+        return content
+    texts = []
+    for number, part in enumerate(content):
+        param = f"messages[{place}].content[{number}]"
+        if part.type in ("image_url", "input_image"):
+            raise ApiError(400, "The loaded model reads text only, not images.", param=f"{param}.image_url")
+        if part.type not in ("text", "input_text") or part.text is None:
+            raise ApiError(400, f"{param} must be a part of type text.", param=param)
+        texts.append(part.text)
+    return "\n".join(texts)
+
+
+def _call(call: Mapping[str, Any], place: int, number: int) -> dict[str, Any]:
+    """A call the model made earlier; clients send its arguments as JSON text, templates want the object."""
+    param = f"messages[{place}].tool_calls[{number}]"
+    function = call.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise ApiError(400, f"{param} must name a function.", param=param)
+    arguments = function.get("arguments") or {}
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except ValueError as error:
+            raise ApiError(400, f"{param}.function.arguments is not JSON.", param=param) from error
+    named = {"name": function["name"], "arguments": arguments}
+    return {"id": str(call.get("id", "")), "type": "function", "function": named}
