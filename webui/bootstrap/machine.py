@@ -40,15 +40,15 @@ class Machine:
 
 def look() -> Machine:
     """The facts of the machine we run on."""
-    cuda = _driver_cuda()
+    shown = _run(["nvidia-smi"])
     return Machine(
         system=sys.platform,
         arch=platform.machine().lower().replace("aarch64", "arm64").replace("amd64", "x86_64"),
         python=sys.version_info[:2],
         compiler=_has_compiler(),
         package_manager=next((name for name in _MANAGERS if shutil.which(name)), ""),
-        nvidia=cuda is not None,
-        cuda=cuda,
+        nvidia=shown is not None,
+        cuda=driver_cuda(shown or ""),
         nvcc=shutil.which("nvcc") or next(iter(sorted(glob("/usr/local/cuda*/bin/nvcc"))), ""),
         vulkan=_has_vulkan(),
         cmake_args=os.environ.get("CMAKE_ARGS", ""),
@@ -71,10 +71,9 @@ def _has_compiler() -> bool:
     return bool(shutil.which("c++") or shutil.which("g++") or shutil.which("clang++") or os.environ.get("CXX"))
 
 
-def _driver_cuda() -> tuple[int, int] | None:
-    """The CUDA version the NVIDIA driver can run; None without a working driver and card."""
-    shown = _run(["nvidia-smi"])
-    found = re.search(r"CUDA Version:\s*(\d+)\.(\d+)", shown) if shown else None
+def driver_cuda(shown: str) -> tuple[int, int] | None:
+    """The CUDA version the NVIDIA driver can run, as nvidia-smi shows it (newer ones write "CUDA UMD Version")."""
+    found = re.search(r"CUDA (?:\w+ )?Version:\s*(\d+)\.(\d+)", shown)
     return (int(found[1]), int(found[2])) if found else None
 
 

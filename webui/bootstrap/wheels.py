@@ -49,6 +49,8 @@ def variants(machine: Machine) -> tuple[str, ...]:
         return tuple(f"cu{major}{minor}" for major, minor in _CUDA if (major, minor) <= machine.cuda)
     if machine.metal:
         return ("metal",)
+    if machine.nvidia and machine.nvcc and machine.compiler:
+        return ()
     return () if machine.vulkan and machine.compiler else ("cpu",)
 
 
