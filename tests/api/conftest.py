@@ -36,7 +36,8 @@ class Server:
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="api server", daemon=True)
         self._thread.start()
-        assert self._started.wait(30)
+        while not self._started.wait(0.1):
+            assert self._thread.is_alive(), "the server did not start"
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -44,7 +45,7 @@ class Server:
         self.loop.close()
 
     async def _serve(self) -> None:
-        library = Library(self.settings.model_dir, added_file=self.settings.data_dir / "added.json")
+        library = Library([self.settings.model_dir], added_file=self.settings.data_dir / "added.json")
         self.services = build_services(self.settings, library)
         app = OriginGuard(build_api(self.services))
         config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1)

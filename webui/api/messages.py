@@ -13,7 +13,7 @@ from typing import Any
 
 from webui.api.errors import ApiError
 from webui.api.schemas import ChatBody, ChatMessage
-from webui.chat.templates import read_shipped, render, template_of
+from webui.chat.templates import Template, choose_template, render, template_from
 from webui.types import ModelInfo
 
 LONG_CHAT = 50
@@ -50,9 +50,7 @@ def _render(body: ChatBody, messages: Messages, info: ModelInfo, tools: Sequence
 
 def _instruct(body: ChatBody, messages: Messages, info: ModelInfo, tools: Sequence[Mapping[str, Any]] = ()) -> str:
     """By the model's template. Going on with a message means: the prompt for it, and then its text."""
-    template = body.instruction_template_str or body.chat_template_str
-    if template is None and body.instruction_template not in (None, "None", ""):
-        template = read_shipped(str(body.instruction_template))
+    template = choose(body, info)
     last = messages[-1] if messages else None
     prefix = ""
     if body.continue_ and last is not None and last["role"] == "assistant":
@@ -67,13 +65,19 @@ def _instruct(body: ChatBody, messages: Messages, info: ModelInfo, tools: Sequen
     reserved = {"messages", "bos", "eos", "bos_token", "eos_token", "template", "add_generation_prompt"}
     text = render(
         messages,
-        template or template_of(info),
+        template.source,
         bos=info.bos_token,
         eos=info.eos_token,
         add_generation_prompt=body.add_generation_prompt is not False,
         **{name: value for name, value in extra.items() if name not in reserved},
     )
     return text + prefix
+
+
+def choose(body: ChatBody, info: ModelInfo) -> Template:
+    """The template of this request: one it brings, one it names, else the model's."""
+    brought = body.instruction_template_str or body.chat_template_str
+    return template_from(brought) if brought else choose_template(info, body.instruction_template)
 
 
 def _dialogue(body: ChatBody, messages: Messages) -> Rendered:
