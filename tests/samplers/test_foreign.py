@@ -160,7 +160,7 @@ def test_what_no_sampler_can_do_is_named() -> None:
         "guidance_scale": 1.5,
     }
     noted = {note.field for note in chain_from_fields(fields, BALANCED).notes}
-    assert noted == {"penalty_alpha", "num_beams", "rep_pen_slope", "banned_strings", "guidance_scale"}
+    assert noted == {"penalty_alpha", "num_beams", "rep_pen_slope", "guidance_scale"}
     assert not chain_from_fields({"penalty_alpha": 0, "num_beams": 1, "rep_pen_slope": 1}, BALANCED).notes
 
 

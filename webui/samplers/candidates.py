@@ -73,7 +73,7 @@ class Candidates:
         self._total = 0.0
 
     @classmethod
-    def of(cls, row: NDArray[np.float32], allowed: Mask | None = None) -> Candidates:
+    def of(cls, row: Floats, allowed: Mask | None = None) -> Candidates:
         """All tokens of a row, or those that a constraint allows."""
         if allowed is None:
             candidates = cls(row)

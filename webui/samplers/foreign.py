@@ -265,10 +265,6 @@ _NEVER: Mapping[str, tuple[tuple[Any, ...], Text]] = {
         (0, 1),
         Text("the penalty has no slope here; repetition_decay fades it", "наклона у штрафа нет; есть repetition_decay"),
     ),
-    "banned_strings": (
-        ([], ""),
-        Text("only tokens can be banned, not texts", "запрещать можно только токены, не строки"),
-    ),
 }
 """Fields that no sampler answers to, with the values that ask for nothing."""
 

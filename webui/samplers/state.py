@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Row = NDArray[np.float32]
+Row = NDArray[np.floating[Any]]
+"""What an engine gives is float32; double precision is welcome too."""
 Tokens = NDArray[np.int32]
 
 

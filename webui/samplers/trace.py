@@ -87,7 +87,7 @@ class Trace:
                 sampler=stage.sampler.name,
                 values=stage.values,
                 notes=notes,
-                survivors=len(after),
+                survivors=after.alive(),
                 mass=1.0 - cut_mass,
                 entropy_before=entropy_before,
                 entropy_after=self._entropy,
@@ -134,10 +134,12 @@ class CompactTrace:
         self._look(stage.index, candidates)
 
     def _look(self, index: int, candidates: Candidates) -> None:
-        if len(candidates) == self._size:
+        """Note which of the tokens followed have just lost all chance."""
+        if len(candidates) == self._size and not candidates.is_whole:
             return
         self._size = len(candidates)
-        _, there = candidates.find(self._top)
+        positions, there = candidates.find(self._top)
+        there &= candidates.logits[positions] > -np.inf
         for token in self._top[~there].tolist():
             self._cut_by.setdefault(token, index)
 
@@ -165,12 +167,15 @@ def bits(nats: float) -> float:
 
 
 def removed(before: Candidates, after: Candidates) -> Ints:
-    """Positions in `before` of what is no longer in `after`."""
-    if len(before) == len(after):
+    """Positions in `before` of what had a chance there and has none in `after`."""
+    dead = after.logits == -np.inf
+    if len(before) == len(after) and not dead.any():
         return np.empty(0, dtype=np.int64)
+    if after.is_whole:
+        return np.flatnonzero(dead & (before.logits > -np.inf))
     alive = np.zeros(before.row_size, dtype=np.bool_)
-    alive[after.ids] = True
-    return np.flatnonzero(~alive[before.ids])
+    alive[after.ids[~dead]] = True
+    return np.flatnonzero(~alive[before.ids] & (before.logits > -np.inf))
 
 
 def standing(candidates: Candidates, token: int) -> tuple[int, float]:

@@ -16,7 +16,7 @@ def apply(candidates: Candidates, values: Values, context: Context) -> None:
     curve = 1.0 if values["flavour"] == "koboldcpp" else values["smoothing_curve"]
     best = candidates.maximum
     below = candidates.logits.astype(np.float64) - best
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         smooth = best + below * below * factor * ((curve - 1) / 2 * below - (3 - curve) / 2)
     smooth[np.isneginf(below)] = -np.inf
     candidates.replace(smooth, is_sorted=candidates.is_sorted and curve <= _MONOTONE)

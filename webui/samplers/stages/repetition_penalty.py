@@ -21,7 +21,9 @@ def apply(candidates: Candidates, values: Values, context: Context) -> None:
         penalised = np.where(logits > 0, logits / factors, logits * factors)
     else:
         full = np.where(logits > 0, logits / penalty, logits * penalty)
-        penalised = np.where(strengths == 1.0, full, logits + np.nan_to_num(full - logits) * strengths)
+        with np.errstate(invalid="ignore"):
+            faded = logits + (full - logits) * strengths
+        penalised = np.where((strengths == 1.0) | np.isneginf(logits), full, faded)
     candidates.put(positions, penalised)
     context.note(tokens=len(positions))
 

@@ -15,9 +15,10 @@ def apply(candidates: Candidates, values: Values, context: Context) -> None:
     """Drawing with u^(e^-skew) instead of u is the same as drawing with u from bent cumulative probabilities."""
     exponent = math.exp(values["skew"])
     candidates.sort()
-    cumulative = np.minimum(np.cumsum(candidates.probabilities()), 1.0)
+    probabilities = candidates.probabilities()
+    cumulative = np.minimum(np.cumsum(probabilities), 1.0)
     cumulative[-1] = 1.0
-    bent = np.diff(cumulative**exponent, prepend=0.0)
+    bent = np.where(probabilities > 0, np.diff(cumulative**exponent, prepend=0.0), 0.0)
     with np.errstate(divide="ignore"):
         candidates.replace(np.log(bent), is_sorted=False)
     candidates.take(bent > 0)

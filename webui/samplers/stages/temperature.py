@@ -10,6 +10,7 @@ from webui.samplers.state import Context
 
 # Ollama never goes below this instead of becoming greedy at 0.
 _OLLAMA_FLOOR = 1e-7
+_HUGE = 1e30
 
 
 def apply(candidates: Candidates, values: Values, context: Context) -> None:
@@ -23,11 +24,13 @@ def divide(candidates: Candidates, temperature: float) -> None:
     """Logits over temperature; at 0 only the likeliest token stays."""
     if temperature <= 0:
         candidates.keep_best(1)
-    elif temperature < 0.01:
-        # Down here float32 would overflow for large logits.
-        candidates.replace(candidates.logits.astype(np.float64) / temperature)
+    elif abs(candidates.maximum) > _HUGE * temperature:
+        # So cold that nothing but what is exactly as likely as the best can be drawn.
+        candidates.take(candidates.logits == candidates.maximum)
     else:
-        candidates.replace(candidates.logits / candidates.logits.dtype.type(temperature))
+        exact = candidates.logits.astype(np.float64) if temperature < 0.01 else candidates.logits
+        with np.errstate(over="ignore"):
+            candidates.replace(exact / exact.dtype.type(temperature))
 
 
 SAMPLER = Sampler(
