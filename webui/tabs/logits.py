@@ -1,167 +1,306 @@
-"""The Logits tab: the next token's probabilities as the model gives them and as the chain leaves them.
+"""The Logits tab: watch a model choose. One server function that the page's script talks to.
 
-A prompt is read once; its row is kept for the visit, so that a moved slider costs no model call.
+The browser sends where it is (look, node) and the whole chain, seed and coin with every question, so that a slider is
+one small question without a model call. Everything is worked out in webui.lab.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+import gradio as gr
 import numpy as np
-from numpy.typing import NDArray
+import orjson
+from gradio import Request
 
+from webui.chat.prompt import build_prompt
 from webui.chosen import chosen_chain
-from webui.errors import WebUIError
-from webui.samplers import SAMPLERS, Chain, History, State, Trace, Vocabulary
+from webui.errors import BadValue, NoModel
+from webui.lab.draws import draw_many
+from webui.lab.export import Saved, chain_data, from_json, to_json
+from webui.lab.find import fate, matching
+from webui.lab.funnel import Coin, Funnel, funnel
+from webui.lab.handout import to_call, to_csv
+from webui.lab.picture import Order, picture
+from webui.samplers import BALANCED, Chain
 from webui.services import Services
-from webui.tabs import chain_edit
-from webui.tabs.asking import words_for
-from webui.tabs.desk import keep_typed
-from webui.tabs.labels import label
-from webui.tabs.pieces import Bars, Funnel, Line, TokenStrip
+from webui.tabs import logits_answers as tell
+from webui.tabs.asking import Answer, Asked, answer, asks_of, number, text, words_for
+from webui.tabs.logits_looks import Look, Looks
+from webui.tabs.pieces import Piece
 from webui.tabs.words import Words
 
-ROWS_KEPT = 8
-SHOWN = 40
+LONGEST_PROMPT = 1_000_000
+LONGEST_FILE = 256 << 20
+MOST_SHOWN = 2000
+SAVED_TEXTS = 4096
 
 
-@dataclass(frozen=True)
-class Look:
-    """One prompt that was read: its tokens, the raw row, the texts of the likeliest tokens."""
+class LogitsLab(Piece):
+    """The whole tab: prompt, funnel, picture, draws, walk."""
 
-    tokens: tuple[int, ...]
-    row: NDArray[np.float32]
-    likeliest: tuple[int, ...]
-    texts: dict[int, str]
-    end_ids: tuple[int, ...]
+    draws = "logits"
 
 
-class Looks:
-    """The rows of the last visits, by session; the oldest goes first."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where the page is and how it looks at it."""
 
-    def __init__(self) -> None:
-        self._looks: OrderedDict[str, Look] = OrderedDict()
-
-    def put(self, session: str, look: Look) -> None:
-        self._looks[session] = look
-        self._looks.move_to_end(session)
-        while len(self._looks) > ROWS_KEPT:
-            self._looks.popitem(last=False)
-
-    def get(self, session: str) -> Look | None:
-        return self._looks.get(session)
+    look: Look
+    node: int
+    chain: Chain
+    seed: int
+    coin: Coin
+    shown: int
+    order: Order
+    focus: int
 
 
-async def look_at(services: Services, prompt: str) -> Look:
-    """Read the prompt with the model."""
-    models = services.models
-    tokens, row = await models.logits(prompt)
-    likeliest = [int(token) for token in np.argsort(-row)[:SHOWN]]
-    info = models.status().info
-    wanted = [*tokens, *likeliest]
-    pieces = await models.pieces(wanted)
-    texts = dict(zip(wanted, pieces, strict=True))
-    return Look(tuple(tokens), np.array(row), tuple(likeliest), texts, info.end_ids if info else ())
+class LogitsServer:
+    """What the page's script may ask. Every answer is plain JSON; errors are sentences, never exceptions."""
 
+    def __init__(self, services: Services, looks: Looks | None = None) -> None:
+        self._services = services
+        self._models = services.models
+        self._looks = looks or Looks(services.models)
 
-def drawn(look: Look, services: Services, words: Words) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The bars and the funnel for the chosen chain: what it did to this row."""
-    chain = Chain.parse(chosen_chain(services.preferences))
-    trace = Trace()
-    vocabulary = Vocabulary(size=len(look.row), end_ids=look.end_ids)
-    state = State(services.preferences["seed"], vocabulary)
-    chain.run(look.row, History(look.tokens), state, trace=trace)
-    assert trace.draw is not None
-    raw = np.exp(look.row.astype(np.float64) - float(look.row.max()))
-    raw /= raw.sum()
-    final = trace.draw.candidates
-    survivors = dict(zip(final.ids.tolist(), (final.weights() / final.total).tolist(), strict=True))
-    cut_by = {token: stage.sampler for stage in reversed(trace.stages) for token, _ in stage.cut}
-    bars = [
-        {
-            "id": token,
-            "text": look.texts[token],
-            "raw": float(raw[token]),
-            "final": survivors.get(token, 0.0),
-            "cut": ""
-            if token in survivors
-            else SAMPLERS[cut_by[token]].title[words.language]
-            if token in cut_by
-            else "…",
-            "chosen": token == trace.token,
+    async def _ask_open(self, words: Words, asked: Asked) -> Answer:
+        """What the page needs once: words, samplers, the chain Chat uses."""
+        preferences = self._services.preferences
+        return {
+            "words": words.starting_with("logits."),
+            "language": words.language,
+            "samplers": tell.tell_samplers(words.language),
+            "chain": chain_data(chosen_chain(preferences)),
+            "balanced": chain_data(BALANCED),
+            "seed": max(0, preferences["seed"]),
+            "prompt": preferences["logits_prompt"] or words("logits.example"),
+            "api": self._services.settings.api,
         }
-        for token in look.likeliest
-    ]
-    listed = set(look.likeliest)
-    rest = {
-        "count": len(look.row) - len(listed),
-        "raw": max(0.0, 1.0 - float(raw[list(listed)].sum())),
-        "final": max(0.0, 1.0 - sum(share for token, share in survivors.items() if token in listed)),
-    }
-    stages = [
-        {
-            "title": SAMPLERS[stage.sampler].title[words.language],
-            "left": stage.survivors,
-            "mass": stage.mass,
-            "before": stage.entropy_before,
-            "after": stage.entropy_after,
-        }
-        for stage in trace.stages
-    ]
-    return {"rows": bars, "rest": rest}, {"stages": stages, "all": len(look.row)}
 
+    async def _ask_chain(self, words: Words, asked: Asked) -> Answer:
+        """The chain that Chat and the other tabs use now."""
+        return {"chain": chain_data(chosen_chain(self._services.preferences))}
 
-def build(services: Services, blocks: gr.Blocks) -> None:
-    looks = Looks()
-    with gr.Column(elem_classes="page wide"):
-        prompt = gr.Textbox(
-            label=label("logits.prompt"),
-            info=label("logits.prompt.help"),
-            lines=3,
-            max_lines=8,
-            elem_id="logits-prompt",
-            elem_classes="read",
+    # looking
+
+    async def _ask_look(self, words: Words, asked: Asked) -> Answer:
+        """Read a prompt: the text given, or the chat that is open through its template."""
+        if asked.get("chat"):
+            prompt, add_bos = await self._chat_prompt()
+        else:
+            prompt = text(asked, "prompt", LONGEST_PROMPT)
+            add_bos = self._wants_bos(prompt)
+            await asyncio.to_thread(self._services.preferences.set, logits_prompt=prompt)
+        look = await self._looks.read(prompt, add_bos=add_bos)
+        return await self._position(words, {**asked, "look": look.id, "node": 0})
+
+    async def _ask_see(self, words: Words, asked: Asked) -> Answer:
+        """The same position with another chain, seed or view: no model call while its row is kept."""
+        view = self._view(asked)
+        return await self._seen(words, view)
+
+    async def _ask_go(self, words: Words, asked: Asked) -> Answer:
+        """To another step of the walk; `node` -1 is one step back."""
+        look = self._looks[asked.get("look")]
+        node = number(asked, "node")
+        tree = look.tree.back() if node < 0 else look.tree.go(node)
+        look.tree = tree
+        return await self._position(words, {**asked, "node": tree.current})
+
+    async def _ask_step(self, words: Words, asked: Asked) -> Answer:
+        """Append a token: the one given, or (token -1) the one the chain draws with this seed."""
+        view = self._view(asked)
+        look, token = view.look, number(asked, "token")
+        row = await self._looks.row(look, view.node)
+        situation = self._looks.situation(look, view.chain, view.seed, view.coin, view.node)
+        drawn = token < 0
+        if drawn:
+            draws = await asyncio.to_thread(draw_many, row, view.chain, situation, 1)
+            token = draws.first
+        if token >= row.size:
+            raise BadValue(f"There is no token {token}.", param="token", code="no_such_token")
+        seen = await asyncio.to_thread(funnel, row, view.chain, situation)
+        one = np.array([token])
+        look.tree = look.tree.add(
+            view.node,
+            token,
+            raw=float(row.raw(one)[0]),
+            final=float(seen.final_probabilities(one)[0]),
+            rank=row.rank(token),
+            chain=view.chain.steps,
+            drawn=drawn,
         )
-        with gr.Row(elem_classes="toolbar"):
-            button = gr.Button(label("logits.look"), variant="primary", elem_id="logits-look")
-        line = Line(elem_id="logits-line")
-        strip = TokenStrip(elem_id="logits-tokens")
-        with gr.Row(elem_classes="split"):
-            with gr.Column(scale=3, min_width=320):
-                bars = Bars(elem_id="logits-bars")
-            with gr.Column(scale=2, min_width=320):
-                gr.Markdown(label("parameters.chain"), elem_classes="heading")
-                editor = chain_edit.build(services, "logits-chain")
-                gr.Markdown(label("logits.funnel"), elem_classes="heading")
-                funnel = Funnel(elem_id="logits-funnel")
-    keep_typed(services, prompt, "logits_prompt")
-
-    async def look(prompt: str, request: gr.Request) -> dict[Any, Any]:
-        words = words_for(services, request)
-        if not prompt:
-            return {line: {"text": words("logits.empty"), "problem": True}}
+        ended = token in look.lexicon.vocabulary.end_ids
         try:
-            seen = await look_at(services, prompt)
-        except WebUIError as error:
-            return {line: {"text": words.problem(error.code, error.message, error.values), "problem": True}}
-        looks.put(str(request.session_hash), seen)
-        tokens = [{"id": token, "text": seen.texts[token]} for token in seen.tokens]
-        shown, stages = await asyncio.to_thread(drawn, seen, services, words)
-        said = words.count("writing.tokens", len(seen.tokens))
-        return {line: {"text": said}, strip: {"tokens": tokens}, bars: shown, funnel: stages}
+            told = await self._position(words, {**asked, "node": look.tree.current})
+        except NoModel:
+            look.tree = look.tree.go(view.node)
+            raise
+        return {**told, "ended": ended}
 
-    async def again(request: gr.Request) -> dict[Any, Any]:
-        seen = looks.get(str(request.session_hash))
-        if seen is None:
-            return {bars: gr.skip()}
-        shown, stages = await asyncio.to_thread(drawn, seen, services, words_for(services, request))
-        return {bars: shown, funnel: stages}
+    # experiments
 
-    button.click(look, prompt, [line, strip, bars, funnel], show_progress="hidden", concurrency_limit=None)
-    editor.changed(
-        again, None, [bars, funnel], show_progress="hidden", trigger_mode="always_last", concurrency_limit=None
-    )
-    blocks.load(lambda: services.preferences["logits_prompt"], outputs=[prompt], show_progress="hidden")
+    async def _ask_draw(self, words: Words, asked: Asked) -> Answer:
+        view = self._view(asked)
+        row = await self._looks.row(view.look, view.node)
+        situation = self._looks.situation(view.look, view.chain, view.seed, view.coin, view.node)
+        draws = await asyncio.to_thread(draw_many, row, view.chain, situation, number(asked, "amount", 1))
+        return tell.tell_draws(draws, view.look.lexicon.texts)
+
+    async def _ask_find(self, words: Words, asked: Asked) -> Answer:
+        """Tokens by their text, with rank and fate, however far down."""
+        view, wanted = self._view(asked), text(asked, "text", 200)
+        texts = view.look.lexicon.texts
+        seen = await self._funnel(view)
+
+        def find() -> list[Answer]:
+            order = np.argsort(-seen.row.row, kind="stable") if wanted else None
+            return [tell.tell_fate(fate(seen, token), texts) for token in matching(wanted, texts, order)]
+
+        return {"found": await asyncio.to_thread(find)}
+
+    # taking away
+
+    async def _ask_save(self, words: Words, asked: Asked) -> Answer:
+        view = self._view(asked)
+        look = view.look
+        row = await self._looks.row(look, view.node)
+        rows = {view.node: row.row}
+        for place in (0, *(node.id for node in look.tree.path(view.node))):
+            kept = self._looks.kept(look, place)
+            if kept is not None:
+                rows[place] = kept.row
+        tree = look.tree.go(view.node)
+        wanted = {*tree.prompt, *(node.token for node in tree.nodes[1:]), *row.head[:SAVED_TEXTS].tolist()}
+        texts = {token: look.lexicon.texts[token] for token in sorted(wanted)}
+        saved = Saved(look.lexicon.model, look.prompt, tree, view.chain.steps, view.seed, rows, texts)
+        return {"file": await asyncio.to_thread(to_json, saved)}
+
+    async def _ask_load(self, words: Words, asked: Asked) -> Answer:
+        """Open a file that was saved; no model is needed."""
+        content = text(asked, "file", LONGEST_FILE)
+        saved = await asyncio.to_thread(from_json, content)
+        look = await asyncio.to_thread(self._looks.open, saved)
+        chain = chain_data(saved.chain)
+        mine = {**asked, "look": look.id, "node": saved.tree.current, "chain": chain, "seed": saved.seed}
+        told = await self._position(words, mine)
+        return {**told, "chain": chain, "seed": saved.seed, "prompt": saved.prompt, "model": saved.model.name}
+
+    async def _ask_csv(self, words: Words, asked: Asked) -> Answer:
+        view = self._view(asked)
+        seen = await self._funnel(view)
+        return {"file": await asyncio.to_thread(to_csv, seen, view.look.lexicon.texts)}
+
+    async def _ask_call(self, words: Words, asked: Asked) -> Answer:
+        view = self._view(asked)
+        row = await self._looks.row(view.look, view.node)
+        settings = self._services.settings
+        url = f"http://127.0.0.1:{settings.api_port}"
+        prompt = view.look.prompt if view.node == 0 else None
+        call = to_call(row, view.chain, seed=view.seed, url=url, prompt=prompt)
+        return {"call": call, "served": settings.api}
+
+    async def _ask_keep(self, words: Words, asked: Asked) -> Answer:
+        """Use this chain in Chat and everywhere else from now on."""
+        chain = _chain(asked)
+        same = chain.steps == Chain.parse(BALANCED).steps
+        await asyncio.to_thread(self._services.preferences.set, chain=[] if same else chain_data(chain.steps))
+        return {}
+
+    # helpers
+
+    def _view(self, asked: Asked) -> View:
+        look = self._looks[asked.get("look")]
+        node = number(asked, "node", 0)
+        look.tree.go(node)
+        coin, order = asked.get("coin", "dice"), asked.get("order", "raw")
+        if coin not in ("dice", "strike", "spare") or order not in ("raw", "final"):
+            raise BadValue("This page is older than the program: reload it.", param="coin", code="old_page")
+        return View(
+            look=look,
+            node=node,
+            chain=_chain(asked),
+            seed=number(asked, "seed", 0),
+            coin=cast(Coin, coin),
+            shown=number(asked, "shown", 1, MOST_SHOWN),
+            order=cast(Order, order),
+            focus=number(asked, "focus"),
+        )
+
+    async def _funnel(self, view: View) -> Funnel:
+        row = await self._looks.row(view.look, view.node)
+
+        def run() -> Funnel:
+            situation = self._looks.situation(view.look, view.chain, view.seed, view.coin, view.node)
+            return funnel(row, view.chain, situation)
+
+        return await asyncio.to_thread(run)
+
+    async def _seen(self, words: Words, view: View) -> Answer:
+        seen = await self._funnel(view)
+        texts = view.look.lexicon.texts
+
+        def draw() -> Answer:
+            drawn = picture(seen, shown=view.shown, order=view.order, focus=view.focus)
+            return tell.tell_position(seen, drawn, texts, words.language)
+
+        return await asyncio.to_thread(draw)
+
+    async def _position(self, words: Words, asked: Asked) -> Answer:
+        """A position that the page does not know yet: also its row and the walk."""
+        view = self._view(asked)
+        told = await self._seen(words, view)
+        row = await self._looks.row(view.look, view.node)
+        walk = tell.tell_walk(view.look.tree, view.look.lexicon.texts, view.chain, words.language)
+        more = {"look": view.look.id, "node": view.node, "row": tell.tell_row(row), "walk": walk}
+        return {**told, **more, "model": view.look.lexicon.model.name, "prompt": view.look.prompt}
+
+    def _wants_bos(self, prompt: str) -> bool:
+        info = self._models.status().info
+        return info is not None and info.add_bos and not (info.bos_token and prompt.startswith(info.bos_token))
+
+    async def _chat_prompt(self) -> tuple[str, bool]:
+        """The open chat as far as the place where its last reply began, or will begin."""
+        services = self._services
+        status = self._models.status()
+        if status.info is None:
+            raise NoModel(status.sentence or "No model is loaded.", code=status.code or "model_not_loaded")
+        talk, chat = services.conversations, services.preferences["last_chat"]
+        path = await talk.stored(lambda: talk.history.path(chat)) if chat else []
+        while path and path[-1].role == "assistant":
+            path = path[:-1]
+        if not path:
+            raise BadValue("There is no chat to look at: write a message in Chat first.", code="no_chat_to_look_at")
+
+        async def count(content: str, add_bos: bool) -> int:
+            return len(await self._models.tokenize(content, add_bos=add_bos))
+
+        prompt = await build_prompt(path, status.info, count, system=services.preferences["system"])
+        return prompt.text, prompt.add_bos
+
+
+def _chain(asked: Asked) -> Chain:
+    steps = asked.get("chain")
+    if not isinstance(steps, list):
+        raise BadValue("chain must be a list of [name, {parameter: value}].", param="chain")
+    return Chain.parse(steps)
+
+
+def server_function(services: Services, server: LogitsServer) -> Callable[..., Awaitable[str]]:
+    """Answers as JSON text: with hundreds of numbers in each, and many a second, that is what is quickest."""
+    asks = asks_of(server)
+
+    async def logits(asked: dict[str, Any], request: Request) -> str:
+        told = await answer(asks, words_for(services, request), asked)
+        return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode()
+
+    return logits
+
+
+def build(services: Services, blocks: gr.Blocks | None = None) -> None:
+    """The tab's content."""
+    LogitsLab(elem_id="logits", server_functions=[server_function(services, LogitsServer(services))])
