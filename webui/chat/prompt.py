@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from webui.chat.history import Node
-from webui.chat.templates import render
+from webui.chat.templates import render, template_of
 from webui.errors import ContextExceeded
 from webui.types import Message, ModelInfo
 
@@ -94,7 +94,7 @@ def _render(turns: Sequence[Node], info: ModelInfo, system: str, continue_last: 
     tail = messages.pop().content if continue_last and messages and messages[-1].role == "assistant" else ""
     if system.strip():
         messages.insert(0, Message("system", system.strip()))
-    return render(messages, info.chat_template, bos=info.bos_token, eos=info.eos_token) + tail
+    return render(messages, template_of(info), bos=info.bos_token, eos=info.eos_token) + tail
 
 
 def _first_of_last_reply(turns: Sequence[Node]) -> int | None:

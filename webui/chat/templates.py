@@ -1,144 +1,167 @@
-"""Messages to the one text a model was trained to see.
+"""Prompt templates: which one a model gets (the one asked for, its own, or one of ours that fits), and the user's own.
 
-A template comes with the model; where it does not, one of presets/templates is recognised by the model's name. Knows
-nothing of tokens and of where messages are kept.
+Rendering is in templates_render, the shipped ones in templates_known; others import all of it from here.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-from webui.chat.sandbox import TemplateFailed, TemplateLimit, run
+from webui.chat.sandbox import MAX_SOURCE, TemplateFailed
+from webui.chat.templates_known import (
+    ARCHITECTURES,
+    END_TOKENS,
+    ENDING,
+    family_of,
+    read_shipped,
+    recognise,
+    shipped,
+    unknown_template,
+)
+from webui.chat.templates_render import CHATML, MAX_MESSAGES, fold_system, join_neighbours, render, render_async
 from webui.errors import BadValue
-from webui.settings import ROOT
+from webui.files import safe_child, write_atomically
 from webui.types import Message, ModelInfo
 
-CHATML = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-"""For models that bring no template and are not recognised; most later models read it."""
+__all__ = [
+    "CHATML",
+    "MAX_MESSAGES",
+    "OwnTemplates",
+    "Template",
+    "choose_template",
+    "family_of",
+    "fold_system",
+    "join_neighbours",
+    "objection",
+    "read_shipped",
+    "recognise",
+    "render",
+    "render_async",
+    "shipped",
+    "template_from",
+    "template_of",
+    "validate",
+]
 
-MAX_MESSAGES = 4096
-
-FOLDER = ROOT / "presets" / "templates"
-
-_FAMILIES = (
-    ("gpt-oss", r"gpt[-_ ]?oss"),
-    ("codellama", r"code[-_ ]?llama"),
-    ("llama-3.1", r"llama[-_ ]?v?3"),
-    ("llama-2", r"llama[-_ ]?v?2"),
-    ("mistral-v0.3", r"mistral|mixtral|codestral|mathstral"),
-    ("gemma-2", r"gemma"),
-    ("phi-3", r"phi[-_ ]?3"),
-    ("qwen2", r"qwen"),
-    ("vicuna", r"vicuna|wizardlm"),
-    ("alpaca", r"alpaca"),
-    ("chatml", r"chatml|hermes|smollm|dolphin|openhermes|internlm|yi[-_]"),
-)
-"""Shipped templates and what names of models they fit; the first that fits counts."""
-
-Chat = list[dict[str, Any]]
+Why = Literal["chosen", "model", "name", "architecture", "end_token", "default"]
 
 
-def render(
-    messages: Sequence[Message | Mapping[str, Any]],
-    template: str | None,
-    *,
-    bos: str,
-    eos: str,
-    add_generation_prompt: bool = True,
-    **extra: Any,
-) -> str:
-    """The prompt for these messages. A template without a system role gets the system text in front of the first
-    user message; one that insists on alternating roles gets neighbours of one role joined."""
-    if len(messages) > MAX_MESSAGES:
-        raise TemplateFailed(f"The chat has {len(messages)} messages, at most {MAX_MESSAGES} can be sent.")
-    source = template or CHATML
-    chat = [_plain(message) for message in messages]
+@dataclass(frozen=True, slots=True)
+class Template:
+    """`family` is the shipped template it speaks like ("" if none); `problem` says why the model's own one was not
+    taken."""
 
-    def attempt(chat: Chat) -> str:
-        given = {**extra, "messages": chat, "bos_token": bos, "eos_token": eos}
-        return run(source, {**given, "add_generation_prompt": add_generation_prompt})
+    name: str
+    source: str
+    why: Why
+    family: str = ""
+    problem: str = ""
 
-    refusal: TemplateFailed | None = None
-    tries = [chat, fold_system(chat), join_neighbours(fold_system(chat)), join_neighbours(chat)]
-    for number, variant in enumerate(tries):
-        if number and variant in tries[:number]:
-            continue
+    @property
+    def knows_tools(self) -> bool:
+        return re.search(r"\btools\b", self.source) is not None
+
+
+class OwnTemplates:
+    """The user's templates: NAME.jinja in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def names(self) -> tuple[str, ...]:
+        if not self.folder.is_dir():
+            return ()
+        return tuple(sorted(path.stem for path in self.folder.glob(f"*{ENDING}") if path.is_file()))
+
+    def read(self, name: str) -> str:
+        path = self._path(name)
         try:
-            text = attempt(variant)
-        except TemplateLimit:
-            raise
-        except TemplateFailed as error:
-            refusal = refusal or error
-            continue
-        if _has_system(variant, text):
-            return text
-        refusal = refusal or TemplateFailed("The prompt template drops the system message.")
-    assert refusal is not None
-    raise refusal
+            with path.open("rb") as file:
+                data = file.read(4 * MAX_SOURCE + 1)
+        except OSError as error:
+            raise BadValue(f"The prompt template {name!r} cannot be read ({error.strerror}).", param="name") from error
+        return data.decode("utf-8", "replace")
+
+    def save(self, name: str, source: str) -> None:
+        """Refused with TemplateFailed if it does not work."""
+        path = self._path(name)
+        validate(source)
+        write_atomically(path, source)
+
+    def delete(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return safe_child(self.folder, name.strip() + ENDING)
 
 
-def shipped() -> tuple[str, ...]:
-    """The names of the templates that come with the program."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.jinja")))
+def choose_template(info: ModelInfo, wanted: str | None = None, own: OwnTemplates | None = None) -> Template:
+    """The template asked for by name, else the model's own, else one of ours by name, kind or end token."""
+    if wanted and wanted.strip().lower() not in ("", "auto", "none"):
+        return _named(wanted.strip(), own)
+    problem = ""
+    if info.chat_template and info.chat_template.strip():
+        problem = objection(info.chat_template)
+        if not problem:
+            return Template(info.name, info.chat_template, "model", family_of(info.chat_template))
+    for why, family in _guesses(info, problem):
+        if family is not None:
+            return Template(family, read_shipped(family), why, family, problem)
+    return Template("chatml", CHATML, "default", "chatml", problem)
 
 
-def read_shipped(name: str) -> str:
-    if name not in shipped():
-        raise BadValue(f"There is no template {name[:100]!r}; there are {', '.join(shipped())}.", param="template")
-    return (FOLDER / f"{name}.jinja").read_text(encoding="utf-8")
+def template_of(info: ModelInfo, wanted: str | None = None) -> str:
+    return choose_template(info, wanted).source
 
 
-def recognise(name: str) -> str | None:
-    """The shipped template for a model of this name, if the name tells."""
-    return next((family for family, pattern in _FAMILIES if re.search(pattern, name, re.IGNORECASE)), None)
+def template_from(source: str) -> Template:
+    """A template that came as text, from a request or a file; TemplateFailed says what is wrong with it."""
+    validate(source)
+    return Template("custom", source, "chosen", family_of(source))
 
 
-def template_of(info: ModelInfo) -> str:
-    """The model's own template, else the one its name or architecture tells, else ChatML."""
-    if info.chat_template:
-        return info.chat_template
-    name = recognise(info.name) or recognise(info.path) or recognise(info.architecture)
-    return read_shipped(name) if name else CHATML
+def validate(source: str) -> None:
+    """TemplateFailed unless this template can be used: it compiles, is allowed, quick and shows the user's words."""
+    if not source.strip():
+        raise TemplateFailed("The prompt template is empty: write one, or choose another template.")
+    probe = "A question, 1 + 1?"
+    text = render([Message("user", probe)], source, bos="<s>", eos="</s>")
+    if probe not in text:
+        raise TemplateFailed(
+            "The prompt template leaves out what the user says: print message.content for each of messages."
+        )
 
 
-def fold_system(chat: Chat) -> Chat:
-    """The system text in front of the first user message, for templates that have no place for it."""
-    if not chat or chat[0]["role"] != "system":
-        return chat
-    system, rest = str(chat[0]["content"]), [dict(message) for message in chat[1:]]
-    for message in rest:
-        if message["role"] == "user" and isinstance(message["content"], str):
-            message["content"] = f"{system}\n\n{message['content']}" if system else message["content"]
-            return rest
-    return [{"role": "user", "content": system}, *rest]
+@functools.lru_cache(maxsize=32)
+def objection(source: str) -> str:
+    """Why a template cannot be used, in a sentence; "" if it can."""
+    try:
+        validate(source)
+    except TemplateFailed as error:
+        return error.message
+    return ""
 
 
-def join_neighbours(chat: Chat) -> Chat:
-    """Consecutive messages of one role as one, for templates that insist on user and assistant taking turns."""
-    joined: Chat = []
-    for message in chat:
-        last = joined[-1] if joined else None
-        plain = message.keys() == {"role", "content"}
-        if last and plain and last.keys() == message.keys() and last["role"] == message["role"]:
-            last["content"] = f"{last['content']}\n\n{message['content']}"
-        else:
-            joined.append(dict(message))
-    return joined
+def _guesses(info: ModelInfo, problem: str) -> tuple[tuple[Why, str | None], ...]:
+    family = family_of(info.chat_template or "") if problem else ""
+    return (
+        ("model", family or None),
+        ("name", recognise(info.name) or recognise(Path(info.path).name)),
+        ("architecture", ARCHITECTURES.get(info.architecture)),
+        ("end_token", END_TOKENS.get(info.eos_token)),
+    )
 
 
-def _plain(message: Message | Mapping[str, Any]) -> dict[str, Any]:
-    return {"role": message.role, "content": message.content} if isinstance(message, Message) else dict(message)
-
-
-def _has_system(chat: Chat, text: str) -> bool:
-    """Whether the system text arrived: some templates drop it without a word."""
-    if not chat or chat[0]["role"] != "system" or not isinstance(chat[0]["content"], str):
-        return True
-    return chat[0]["content"].strip() in text
+def _named(name: str, own: OwnTemplates | None) -> Template:
+    names = own.names() if own else ()
+    if own and name in names:
+        source = own.read(name)
+        validate(source)
+        return Template(name, source, "chosen", family_of(source))
+    if name in shipped():
+        return Template(name, read_shipped(name), "chosen", name)
+    raise unknown_template(name, names)

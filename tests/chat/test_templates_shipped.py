@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from webui.chat.templates import CHATML, read_shipped, recognise, render, shipped, template_of
-from webui.errors import BadValue
-from webui.types import ModelInfo
+from webui.chat.templates import read_shipped, render, shipped
 
 
 def chat(*turns: str, system: str | None = None) -> list[dict[str, Any]]:
@@ -89,7 +87,7 @@ format?: "celsius" | "fahrenheit", // default: celsius
 
 } // namespace functions<|end|><|start|>user<|message|>What is the weather like in SF?<|end|><|start|>assistant"""
 
-# (template, messages, extras, expected); the source of each stands above it. Placeholders in a source's schema are filled.
+# (template, messages, extras, expected); the source of each stands above it. Placeholders of a source are filled.
 EXAMPLES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
     # huggingface.co/blog/llama2, "How to Prompt Llama 2"
     (
@@ -115,6 +113,48 @@ EXAMPLES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
         "Today Date: 23 July 2024\n\nYou are a helpful assistant<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n"
         "What is the capital of France?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
     ),
+    # llama.com/docs/model-cards-and-prompt-formats/meta-llama-3, "System prompt and multiple turn conversation"
+    (
+        "llama-3",
+        chat(
+            "What is France's capital?",
+            "Bonjour! The capital of France is Paris!",
+            "What can I do there?",
+            system="You are a helpful AI assistant for travel tips and recommendations",
+        ),
+        {},
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
+        "You are a helpful AI assistant for travel tips and recommendations<|eot_id|>"
+        "<|start_header_id|>user<|end_header_id|>\n\nWhat is France's capital?<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\nBonjour! The capital of France is Paris!<|eot_id|>"
+        "<|start_header_id|>user<|end_header_id|>\n\nWhat can I do there?<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    ),
+    # llama.com/docs/model-cards-and-prompt-formats/meta-code-llama-70b, "Instructions"; it ends with a blank line and
+    # one holding a space
+    (
+        "codellama-70b",
+        chat("First user query", "Model response to first query", "Second user query", system="System prompt"),
+        {},
+        "<s>Source: system\n\n System prompt <step> Source: user\n\n First user query <step> Source: assistant\n\n "
+        "Model response to first query <step> Source: user\n\n Second user query <step> Source: assistant\n"
+        "Destination: user\n\n ",
+    ),
+    # github.com/mistralai/cookbook, concept-deep-dive/tokenization/chat_templates.md, "Tokenizer V1" and its system
+    # prompt
+    (
+        "mistral-v1",
+        chat("user message", "assistant message", "new user message", system="system prompt"),
+        {},
+        "<s> [INST] system prompt\n\nuser message [/INST] assistant message</s> [INST] new user message [/INST]",
+    ),
+    # The same page, "Tekken", and its system prompt
+    (
+        "mistral-nemo",
+        chat("user message", "assistant message", "new user message", system="system prompt"),
+        {},
+        "<s>[INST]user message[/INST]assistant message</s>[INST]system prompt\n\nnew user message[/INST]",
+    ),
     # docs.mistral.ai/cookbook/concept-deep-dive-tokenization-templates, "Tokenizer V3"
     (
         "mistral-v0.3",
@@ -136,6 +176,18 @@ EXAMPLES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
         {"add_generation_prompt": False},
         "<bos><start_of_turn>user\nknock knock<end_of_turn>\n<start_of_turn>model\nwho is there<end_of_turn>\n"
         "<start_of_turn>user\nGemma<end_of_turn>\n<start_of_turn>model\nGemma who?<end_of_turn>\n",
+    ),
+    # ai.google.dev/gemma/docs/formatting, "System instructions": there is no system role, so the text stands first
+    (
+        "gemma-2",
+        chat(
+            "What is the answer to life the universe and everything?",
+            "Arrr, 'tis 42,",
+            system="Only reply like a pirate.",
+        ),
+        {"add_generation_prompt": False},
+        "<bos><start_of_turn>user\nOnly reply like a pirate.\n\nWhat is the answer to life the universe and everything?"
+        "<end_of_turn>\n<start_of_turn>model\nArrr, 'tis 42,<end_of_turn>\n",
     ),
     # ai.google.dev/gemma/docs/capabilities/text/chat, "Single-turn prompt"
     (
@@ -181,8 +233,9 @@ EXAMPLES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
         "vicuna",
         chat("Hello!", "Hello!", "How are you?"),
         {},
-        "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
-        "and polite answers to the user's questions. USER: Hello! ASSISTANT: Hello!</s>USER: How are you? ASSISTANT:",
+        "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
+        "detailed, and polite answers to the user's questions. USER: Hello! ASSISTANT: Hello!</s>"
+        "USER: How are you? ASSISTANT:",
     ),
     # cookbook.openai.com/articles/openai-harmony, "Function calling"; blocks follow each other without line breaks
     (
@@ -193,7 +246,7 @@ EXAMPLES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
     ),
 ]
 
-BOS = {"llama-3.1": "<|begin_of_text|>", "gemma-2": "<bos>"}
+BOS = {"llama-3": "<|begin_of_text|>", "llama-3.1": "<|begin_of_text|>", "gemma-2": "<bos>"}
 
 
 @pytest.mark.parametrize(("name", "messages", "extra", "expected"), EXAMPLES)
@@ -221,7 +274,7 @@ CALLED: list[dict[str, Any]] = [
             {"id": "abcdefghi", "type": "function", "function": {"name": "get_location", "arguments": {"a": "é"}}}
         ],
     },
-    {"role": "tool", "content": "Paris", "tool_call_id": "abcdefghi"},
+    {"role": "tool", "content": "Paris", "tool_call_id": "abcdefghi", "name": "get_location"},
 ]
 
 
@@ -231,13 +284,15 @@ CALLED: list[dict[str, Any]] = [
         # qwen.readthedocs.io, "Function Calling": Hermes style
         (
             "qwen2",
-            '<|im_start|>assistant\n<tool_call>\n{"name": "get_location", "arguments": {"a": "é"}}\n</tool_call><|im_end|>',
+            '<|im_start|>assistant\n<tool_call>\n{"name": "get_location", "arguments": {"a": "é"}}\n</tool_call>'
+            "<|im_end|>",
             "<|im_start|>user\n<tool_response>\nParis\n</tool_response><|im_end|>\n<|im_start|>assistant\n",
         ),
         # llama.com/docs/model-cards-and-prompt-formats/llama3_1, "JSON based tool calling"
         (
             "llama-3.1",
-            '<|start_header_id|>assistant<|end_header_id|>\n\n{"name": "get_location", "parameters": {"a": "é"}}<|eot_id|>',
+            "<|start_header_id|>assistant<|end_header_id|>\n\n"
+            '{"name": "get_location", "parameters": {"a": "é"}}<|eot_id|>',
             "<|start_header_id|>ipython<|end_header_id|>\n\nParis<|eot_id|>",
         ),
         # github.com/mistralai/mistral-common, tokenizer v3
@@ -249,8 +304,10 @@ CALLED: list[dict[str, Any]] = [
         # cookbook.openai.com/articles/openai-harmony, "Handling tool calls"
         (
             "gpt-oss",
-            '<|start|>assistant<|channel|>commentary to=functions.get_location <|constrain|>json<|message|>{"a": "é"}<|call|>',
-            "<|start|>functions.get_location to=assistant<|channel|>commentary<|message|>Paris<|end|><|start|>assistant",
+            "<|start|>assistant<|channel|>commentary to=functions.get_location <|constrain|>json<|message|>"
+            '{"a":"é"}<|call|>',
+            "<|start|>functions.get_location to=assistant<|channel|>commentary<|message|>Paris<|end|>"
+            "<|start|>assistant",
         ),
     ],
 )
@@ -261,31 +318,78 @@ def test_tools_are_listed_called_and_answered(name: str, call: str, answer: str)
     assert answer in text.split(call)[1]
 
 
-@pytest.mark.parametrize(
-    ("model", "family"),
-    [
-        ("Llama-2-7B-Chat.Q4_K_M.gguf", "llama-2"),
-        ("Meta-Llama-3.1-8B-Instruct", "llama-3.1"),
-        ("CodeLlama-13b-Instruct-hf", "codellama"),
-        ("Mistral-7B-Instruct-v0.3", "mistral-v0.3"),
-        ("gemma-2-9b-it", "gemma-2"),
-        ("Phi-3-mini-4k-instruct", "phi-3"),
-        ("Qwen2.5-7B-Instruct", "qwen2"),
-        ("gpt-oss-20b", "gpt-oss"),
-        ("vicuna-13b-v1.5", "vicuna"),
-        ("alpaca-native", "alpaca"),
-        ("Nous-Hermes-2", "chatml"),
-        ("something else", None),
-    ],
+CALCULATOR = {
+    "type": "function",
+    "function": {
+        "name": "calculator",
+        "description": "Performs mathematical calculations",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "operation": {"type": "string", "description": "The operation to be done in python format."}
+            },
+            "required": ["operation"],
+        },
+    },
+}
+# github.com/mistralai/cookbook, concept-deep-dive/tokenization/tool_calling.md, "Tokenizer V3", "Final String
+# Representation"
+MISTRAL_TOOLS = (
+    '<s>[AVAILABLE_TOOLS] [{"type": "function", "function": {"name": "calculator", "description": "Performs '
+    'mathematical calculations", "parameters": {"type": "object", "properties": {"operation": {"type": "string", '
+    '"description": "The operation to be done in python format."}}, "required": ["operation"]}}}][/AVAILABLE_TOOLS]'
+    '[INST] What\'s 2+2?[/INST][TOOL_CALLS] [{"name": "calculator", "arguments": {"operation": "2+2", "format": '
+    '"celsius"}, "id": "VvvODy9mT"}]</s>[TOOL_RESULTS] {"content": 4, "call_id": "VvvODy9mT"}[/TOOL_RESULTS] 2+2=4</s>'
 )
-def test_models_are_recognised_by_name(model: str, family: str | None) -> None:
-    assert recognise(model) == family
-    info = ModelInfo(model, "", "fake", "", 10, 10, 10, 1)
-    assert template_of(info) == (read_shipped(family) if family else CHATML)
-    own = ModelInfo(model, "", "fake", "", 10, 10, 10, 1, chat_template="own")
-    assert template_of(own) == "own"
 
 
-def test_a_template_must_be_one_of_ours() -> None:
-    with pytest.raises(BadValue, match="chatml"):
-        read_shipped("../../etc/passwd")
+@pytest.mark.parametrize("name", ["mistral-v0.3", "mistral-nemo"])
+def test_mistrals_published_tool_scenario(name: str) -> None:
+    arguments = {"operation": "2+2", "format": "celsius"}
+    call = {"id": "VvvODy9mT", "type": "function", "function": {"name": "calculator", "arguments": arguments}}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "What's 2+2?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": 4, "tool_call_id": "VvvODy9mT"},
+        {"role": "assistant", "content": "2+2=4"},
+    ]
+    expected = MISTRAL_TOOLS
+    if name == "mistral-nemo":  # "Tokenizer V3 - Tekken": the same without the spaces behind the control tokens
+        for mark in ("[AVAILABLE_TOOLS]", "[INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"):
+            expected = expected.replace(mark + " ", mark)
+    assert render(messages, read_shipped(name), bos="<s>", eos="</s>", tools=[CALCULATOR]) == expected
+
+
+def test_harmonys_published_tool_scenario() -> None:
+    """github.com/openai/harmony, docs/format.md, "Handling tool calls": thoughts before a call are read again."""
+    call = {"function": {"name": "get_weather", "arguments": {"location": "San Francisco"}}}
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "content": "Always respond in riddles"},
+        {"role": "user", "content": "What is the weather like in SF?"},
+        {
+            "role": "assistant",
+            "content": "",
+            "reasoning_content": "Need to use function get_weather.",
+            "tool_calls": [call],
+        },
+        {"role": "tool", "content": '{"sunny": true, "temperature": 20}', "name": "get_weather"},
+    ]
+    expected = HARMONY + (
+        "<|channel|>analysis<|message|>Need to use function get_weather.<|end|><|start|>assistant<|channel|>commentary "
+        'to=functions.get_weather <|constrain|>json<|message|>{"location":"San Francisco"}<|call|>'
+        "<|start|>functions.get_weather to=assistant<|channel|>commentary<|message|>"
+        '{"sunny": true, "temperature": 20}<|end|><|start|>assistant'
+    )
+    extra = {"reasoning_effort": "high", "date_string": "2025-06-28", "tools": [LOCATION, WEATHER, MANY]}
+    assert render(messages, read_shipped("gpt-oss"), bos="", eos="", **extra) == expected
+
+
+def test_harmony_forgets_thoughts_once_the_answer_is_given() -> None:
+    """The same page, "Handling reasoning output in subsequent sampling"; <|return|> is kept as <|end|>."""
+    messages = chat("What is 2 + 2?", "2 + 2 = 4.", "What about 9 / 2?")
+    messages[1]["reasoning_content"] = "Simple arithmetic."
+    text = render(messages, read_shipped("gpt-oss"), bos="", eos="")
+    assert text.endswith(
+        "<|start|>user<|message|>What is 2 + 2?<|end|><|start|>assistant<|channel|>final<|message|>2 + 2 = 4.<|end|>"
+        "<|start|>user<|message|>What about 9 / 2?<|end|><|start|>assistant"
+    )

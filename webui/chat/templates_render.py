@@ -1,0 +1,120 @@
+"""Messages to the one text a model was trained to see.
+
+Knows the messages and a Jinja template; nothing of tokens, of storage, and of which template a model gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from webui.chat.sandbox import TemplateFailed, TemplateLimit, check, run
+from webui.types import Message
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""For models that bring no template and are not recognised; most later models read it."""
+
+MAX_MESSAGES = 4096
+
+Chat = list[dict[str, Any]]
+
+
+def render(
+    messages: Sequence[Message | Mapping[str, Any]],
+    template: str | None,
+    *,
+    bos: str,
+    eos: str,
+    add_generation_prompt: bool = True,
+    **extra: Any,
+) -> str:
+    """The prompt for these messages. A template without a system role gets the system text in front of the first
+    user message; one that insists on alternating roles gets neighbours of one role joined.
+
+    Takes at most MAX_SECONDS of processor time whatever the template does; `render_async` keeps even that off the loop.
+    """
+    if len(messages) > MAX_MESSAGES:
+        raise TemplateFailed(f"The chat has {len(messages)} messages, at most {MAX_MESSAGES} can be sent.")
+    source = template or CHATML
+    check(source)
+    chat = [_plain(message) for message in messages]
+    # Templates test `tools is none`, so it is given even when there are none.
+    given = {"tools": None, "documents": None, **extra, "bos_token": bos, "eos_token": eos}
+
+    def attempt(chat: Chat) -> str:
+        return run(source, {**given, "messages": chat, "add_generation_prompt": add_generation_prompt})
+
+    refusal: TemplateFailed | None = None
+    tries = [chat, fold_system(chat), join_neighbours(fold_system(chat)), join_neighbours(chat)]
+    for number, variant in enumerate(tries):
+        if number and variant in tries[:number]:
+            continue
+        try:
+            text = attempt(variant)
+        except TemplateLimit:
+            raise
+        except TemplateFailed as error:
+            refusal = refusal or error
+            continue
+        if _has_system(variant, text):
+            return text
+        refusal = refusal or TemplateFailed("The prompt template drops the system message.")
+    assert refusal is not None
+    raise refusal
+
+
+async def render_async(
+    messages: Sequence[Message | Mapping[str, Any]],
+    template: str | None,
+    *,
+    bos: str,
+    eos: str,
+    add_generation_prompt: bool = True,
+    **extra: Any,
+) -> str:
+    """`render` in a thread: the event loop goes on, and the thread ends by itself within the sandbox's limits."""
+    return await asyncio.to_thread(
+        render, messages, template, bos=bos, eos=eos, add_generation_prompt=add_generation_prompt, **extra
+    )
+
+
+def fold_system(chat: Chat) -> Chat:
+    """The system text in front of the first user message, for templates that have no place for it."""
+    if not chat or chat[0]["role"] != "system":
+        return chat
+    system, rest = str(chat[0]["content"]), [dict(message) for message in chat[1:]]
+    for message in rest:
+        if message["role"] == "user" and isinstance(message["content"], str):
+            message["content"] = f"{system}\n\n{message['content']}" if system else message["content"]
+            return rest
+    return [{"role": "user", "content": system}, *rest]
+
+
+def join_neighbours(chat: Chat) -> Chat:
+    """Consecutive messages of one role as one, for templates that insist on user and assistant taking turns."""
+    joined: Chat = []
+    for message in chat:
+        last = joined[-1] if joined else None
+        plain = message.keys() == {"role", "content"}
+        if last and plain and last.keys() == message.keys() and last["role"] == message["role"]:
+            last["content"] = f"{last['content']}\n\n{message['content']}"
+        else:
+            joined.append(dict(message))
+    return joined
+
+
+def _plain(message: Message | Mapping[str, Any]) -> dict[str, Any]:
+    return {"role": message.role, "content": message.content} if isinstance(message, Message) else dict(message)
+
+
+def _has_system(chat: Chat, text: str) -> bool:
+    """Whether the system text arrived: some templates drop it without a word."""
+    if not chat or chat[0]["role"] != "system" or not isinstance(chat[0]["content"], str):
+        return True
+    return chat[0]["content"].strip() in text
