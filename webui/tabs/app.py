@@ -11,7 +11,7 @@ import fastapi
 import gradio as gr
 
 from webui.services import Services
-from webui.tabs import chat, shell
+from webui.tabs import chat, desk, logits, model, parameters, session, shell
 from webui.tabs.firstbytes import App, FirstBytes
 from webui.tabs.labels import label, translations
 from webui.tabs.pieces import SCRIPTS, STYLES, read_all
@@ -27,10 +27,27 @@ def build_blocks(services: Services) -> gr.Blocks:
     blocks = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True)
     with blocks:
         shell.build(services)
-        with gr.Tabs(elem_id="tabs"), gr.Tab(label("tab.chat"), id="chat", elem_id="tab-chat"):
-            chat.build(services)
+        with gr.Tabs(elem_id="tabs"):
+            with _tab("chat"):
+                chat.build(services)
+            with _tab("default"):
+                desk.build_default(services, blocks)
+            with _tab("notebook"):
+                desk.build_notebook(services, blocks)
+            with _tab("logits"):
+                logits.build(services, blocks)
+            with _tab("parameters"):
+                parameters.build(services, blocks)
+            with _tab("model"):
+                model.build(services)
+            with _tab("session"):
+                session.build(services)
     _make_private(blocks)
     return blocks
+
+
+def _tab(name: str) -> gr.Tab:
+    return gr.Tab(label(f"tab.{name}"), id=name, elem_id=f"tab-{name}")
 
 
 def build_page_app(services: Services) -> App:

@@ -55,7 +55,7 @@ class ChatWords:
             "blocks": [self._markdown.render(block) for block in whole[blocks:]],
             "count": len(whole),
             "tail": tail,
-            "speed": self.words("figure.speed", n=f"{reply.speed:.1f}") if reply.tokens > 1 else "",
+            "speed": self.words("figure.speed", n=self.words.number(reply.speed, 1)) if reply.tokens > 1 else "",
             "problem": self.problem(reply.problem),
         }
 
@@ -79,13 +79,17 @@ class ChatWords:
         if meta.get("tokens_per_second"):
             shown.append(
                 self._figure(
-                    "speed", self.words("figure.speed", n=f"{meta['tokens_per_second']:.1f}"), "figure.speed.help"
+                    "speed",
+                    self.words("figure.speed", n=self.words.number(meta["tokens_per_second"], 1)),
+                    "figure.speed.help",
                 )
             )
         if meta.get("first_token_seconds"):
             shown.append(
                 self._figure(
-                    "first", self.words("figure.first", n=f"{meta['first_token_seconds']:.2f}"), "figure.first.help"
+                    "first",
+                    self.words("figure.first", n=self.words.number(meta["first_token_seconds"], 2)),
+                    "figure.first.help",
                 )
             )
         used = self.words("figure.context", used=meta.get("context_used", 0), size=meta.get("n_ctx", 0))

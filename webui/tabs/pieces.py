@@ -15,8 +15,30 @@ import gradio as gr
 from gradio.component_meta import ComponentMeta
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("lab", "status", "bars", "tokens", "meter", "chat_view", "chat_list", "chat", "shortcuts")
-STYLES = ("look", "gradio", "pieces", "chat")
+SCRIPTS = (
+    "lab",
+    "status",
+    "bars",
+    "tokens",
+    "line",
+    "meter",
+    "chat_view",
+    "chat_list",
+    "chat",
+    "chain",
+    "model",
+    "session",
+    "shortcuts",
+    "logits",
+    "logits_funnel",
+    "logits_mini",
+    "logits_picture",
+    "logits_draws",
+    "logits_walk",
+    "logits_take",
+    "logits_tour",
+)
+STYLES = ("look", "gradio", "pieces", "chat", "chain", "forms", "logits")
 
 
 def read_all(names: tuple[str, ...], ending: str) -> str:
@@ -47,6 +69,14 @@ class Piece(gr.HTML, metaclass=_Quiet):
         render: bool = True,
         **props: Any,
     ) -> None:
+        given = {
+            "value": value,
+            "elem_id": elem_id,
+            "elem_classes": elem_classes,
+            "visible": visible,
+            "server_functions": server_functions,
+            **props,
+        }
         quoted = ", ".join(f"'{event}'" for event in self.triggers)
         super().__init__(
             value,
@@ -61,6 +91,7 @@ class Piece(gr.HTML, metaclass=_Quiet):
             render=render,
             **props,
         )
+        self._constructor_args = [given]  # from these Gradio builds a visitor's own copy when a property changes
 
     def get_block_name(self) -> str:
         return "html"
@@ -78,6 +109,25 @@ class ChatView(Piece):
     draws = "chat"
 
 
+class ChainEditor(Piece):
+    """The sampler chain: order, switches, values. Talks to one server function."""
+
+    draws = "chain"
+    triggers = ("changed",)
+
+
+class ModelView(Piece):
+    """The list of models and what is loaded. Talks to one server function."""
+
+    draws = "model"
+
+
+class SessionView(Piece):
+    """Language, theme, memory, versions, flags. Talks to one server function."""
+
+    draws = "session"
+
+
 class Bars(Piece):
     """Candidates with raw and final probability. value: {"rows": [...], "note": str, "other": {...}}."""
 
@@ -90,6 +140,18 @@ class TokenStrip(Piece):
 
     draws = "tokens"
     triggers = ("pick",)
+
+
+class Funnel(Piece):
+    """What each stage left. value: {"all": n, "stages": [{"title", "left", "mass", "before", "after"}]}."""
+
+    draws = "funnel"
+
+
+class Line(Piece):
+    """One line of news: figures, or a problem. value: {"text": str, "problem": bool}."""
+
+    draws = "line"
 
 
 class Meter(Piece):

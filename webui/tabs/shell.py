@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gradio import Request
-
-from webui.errors import BadValue, WebUIError
 from webui.runtime.session import ModelStatus
 from webui.services import Services
+from webui.tabs.asking import Answer, Asked, server_function
 from webui.tabs.pieces import StatusLine
-from webui.tabs.words import Words, language_of
+from webui.tabs.words import Words
 
 _KEPT = frozenset({"language", "theme", "hint_seen"})
 
@@ -23,18 +21,12 @@ class Shell:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def answer(self, asked: Any, accept_language: str) -> dict[str, Any]:
+    async def _ask_state(self, words: Words, asked: Asked) -> Answer:
         """The model's state; with {"keep": {name: value}} a preference is kept first."""
         preferences = self._services.preferences
-        kept = asked.get("keep") if isinstance(asked, dict) else None
+        kept = asked.get("keep")
         if isinstance(kept, dict) and kept.keys() <= _KEPT:
-            try:
-                await asyncio.to_thread(lambda: preferences.set(**kept))
-            except BadValue as error:
-                return {"error": error.message}
-            except (WebUIError, OSError) as error:
-                return {"error": str(error)}
-        words = Words(language_of(preferences["language"], accept_language))
+            await asyncio.to_thread(lambda: preferences.set(**kept))
         return {
             **model_state(words, self._services.models.status()),
             "language": words.language,
@@ -78,9 +70,4 @@ def model_state(words: Words, status: ModelStatus) -> dict[str, Any]:
 
 
 def build(services: Services) -> None:
-    shell = Shell(services)
-
-    async def status(asked: dict[str, Any], request: Request) -> dict[str, Any]:
-        return await shell.answer(asked, request.headers.get("accept-language", ""))
-
-    StatusLine(elem_id="status", server_functions=[status])
+    StatusLine(elem_id="status", server_functions=[server_function("status", services, Shell(services))])

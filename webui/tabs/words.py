@@ -44,6 +44,11 @@ class Words:
         except (KeyError, IndexError):
             return message
 
+    def number(self, value: float, digits: int) -> str:
+        """A number with this language's decimal mark."""
+        text = f"{value:.{digits}f}"
+        return text.replace(".", ",") if self.language == "ru" else text
+
     def starting_with(self, prefix: str) -> dict[str, str]:
         """The words a piece of the page needs in the browser, without their prefix."""
         return {key[len(prefix) :]: text for key, text in self._words.items() if key.startswith(prefix)}

@@ -151,5 +151,10 @@ window.Lab = (() => {
     drawings[name](root, tools);
   }
 
-  return { start, t, el, icon, iconButton, ask, wait, later, copy, toast, openTab, draw, drawings, setTheme, isDark };
+  // Run `show` each time a piece comes into view, so that hidden tabs ask nothing.
+  function whenShown(root, show) {
+    new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) show(); }).observe(root);
+  }
+
+  return { whenShown, start, t, el, icon, iconButton, ask, wait, later, copy, toast, openTab, draw, drawings, setTheme, isDark };
 })();

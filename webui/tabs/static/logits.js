@@ -5,7 +5,7 @@ Lab.logits = {};
 Lab.drawings.logits = async (root, { server }) => {
   const { el } = Lab;
   const state = {
-    look: null, node: 0, chain: [], balanced: [], seed: 0, coin: "dice", shown: 24, order: "raw", focus: -1, log: false,
+    look: null, node: 0, chain: [], balanced: [], seed: 0, coin: "dice", shown: 20, order: "raw", focus: -1, log: false,
     samplers: {}, answer: null, row: null, walk: null, prompt: "", model: "", api: false,
   };
 

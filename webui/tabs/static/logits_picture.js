@@ -11,7 +11,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
   const ghostWord = el("span.key.ghost", {});
   const order = segments("order", ["raw", "final"], () => state.order, (value) => { state.order = value; live(); });
   const log = el("button.chip", { type: "button", id: "logits-log", "aria-pressed": "false", text: w("log"), title: w("log.help"), onclick: () => { state.log = !state.log; log.setAttribute("aria-pressed", String(state.log)); if (state.answer) drawn(state.answer); } });
-  const more = el("button.link", { type: "button", id: "logits-more", onclick: () => { state.shown = state.shown >= 2000 ? 24 : Math.min(2000, state.shown * 4); live(); } });
+  const more = el("button.link", { type: "button", id: "logits-more", onclick: () => { state.shown = state.shown >= 2000 ? 20 : Math.min(2000, state.shown * 4); live(); } });
   const field = el("input.find", { type: "text", id: "logits-find", placeholder: w("find"), "aria-label": w("find"), title: w("find.help"), spellcheck: "false", autocomplete: "off" });
   const found = el("ul.found", { id: "logits-found", "aria-live": "polite" });
   const root = el("section.picture.card", { "aria-labelledby": "logits-picture-title", id: "logits-picture" },
@@ -60,7 +60,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     drawLimit(answer, scale, bars);
     ghostWord.textContent = focus < 0 ? w("key.raw") : w("key.seen", { title: title(focus) });
     more.textContent = bars.length >= 2000 || others.count === 0 ? w("fewer") : w("show_more", { n: format.count(Math.min(2000, state.shown * 4)) });
-    more.hidden = others.count === 0 && state.shown <= 24;
+    more.hidden = others.count === 0 && state.shown <= 20;
     drawOverview(answer);
     if (field.value) search();
   }
@@ -78,7 +78,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     cells.rank.textContent = format.count(rank);
     cells.ghost.style.width = `${scale(shown)}%`;
     cells.solid.style.width = `${scale(final)}%`;
-    cells.raw.textContent = format.percent(shown);
+    cells.raw.textContent = shown > 0 ? format.percent(shown) : "";
     cells.final.textContent = cutBy >= 0 ? "" : format.percent(final);
     const fate = cutBy >= 0 ? w("cut_by", { title: title(cutBy) }) : "";
     if (cells.fate.textContent !== fate) cells.fate.textContent = fate;
@@ -99,7 +99,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     cells.rank.textContent = "";
     cells.ghost.style.width = `${scale(shown)}%`;
     cells.solid.style.width = `${scale(others.final)}%`;
-    cells.raw.textContent = format.percent(shown);
+    cells.raw.textContent = shown > 0 ? format.percent(shown) : "";
     cells.final.textContent = others.final > 0 ? format.percent(others.final) : "";
     cells.fate.textContent = others.alive > 0 ? w("others.alive", { n: format.count(others.alive) }) : "";
   }
@@ -129,7 +129,8 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
       if (limit.value <= last && limit.value > 0) rows[limit.value - 1].row.classList.add("limit-after");
       return;
     }
-    line.style.setProperty("--at", String(scale(limit.value) / 100));
+    const track = rows[0].solid.parentNode;
+    line.style.left = `${track.offsetLeft + track.offsetWidth * scale(limit.value) / 100}px`;
     line.firstChild.textContent = `${title(answer.focus)}: ${format.percent(limit.value)}`;
     line.classList.toggle("left", scale(limit.value) > 60);
   }
@@ -171,7 +172,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     node.textContent = content;
     return node;
   }
-  new ResizeObserver(() => { if (state.answer) drawOverview(state.answer); }).observe(overview);
+  new ResizeObserver(() => { if (state.answer) drawn(state.answer); }).observe(overview);
 
   // looking for a token
 

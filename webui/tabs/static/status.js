@@ -61,7 +61,7 @@ Lab.drawings.status = (root, { server }) => {
   }
 
   async function keep(values) {
-    show(await Lab.ask(server, "status", { keep: values }));
+    show(await Lab.ask(server, "status", { ask: "state", keep: values }));
   }
   Lab.keep = keep;
 
@@ -70,7 +70,7 @@ Lab.drawings.status = (root, { server }) => {
   }
   Lab.chooseLanguage = async (choice) => {
     window.dispatchEvent(new Event("lab:leaving"));
-    await Lab.ask(server, "status", { keep: { language: choice } });
+    await Lab.ask(server, "status", { ask: "state", keep: { language: choice } });
     location.reload();
   };
 
@@ -85,7 +85,7 @@ Lab.drawings.status = (root, { server }) => {
 
   async function poll() {
     clearTimeout(timer);
-    if (!document.hidden || !last.stage) show(await Lab.ask(server, "status", {}));
+    if (!document.hidden || !last.stage) show(await Lab.ask(server, "status", { ask: "state" }));
     timer = setTimeout(poll, last.stage === "loading" || root.dataset.stage === "lost" ? 500 : 4000);
   }
   Lab.refreshStatus = poll;

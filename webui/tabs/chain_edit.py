@@ -1,0 +1,110 @@
+"""The chain as a list one can edit: order, switches, values. The same list stands in Parameters and beside Logits.
+
+The samplers' own declarations make every row; nothing here knows a sampler by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from webui.chosen import chosen_chain
+from webui.errors import BadValue
+from webui.preferences import Preferences
+from webui.samplers import BALANCED, SAMPLERS, Chain
+from webui.samplers.declare import Param, Sampler
+from webui.services import Services
+from webui.tabs.asking import Answer, Asked, server_function
+from webui.tabs.pieces import ChainEditor
+from webui.tabs.words import Words
+
+
+class ChainServer:
+    """Reads and keeps the chosen chain."""
+
+    def __init__(self, preferences: Preferences) -> None:
+        self._preferences = preferences
+
+    async def _ask_get(self, words: Words, asked: Asked) -> Answer:
+        declared = {name: _sampler(sampler, words.language) for name, sampler in SAMPLERS.items()}
+        return {**self._stages(words), "samplers": declared}
+
+    async def _ask_set(self, words: Words, asked: Asked) -> Answer:
+        """Check the whole chain, then keep it; a bad value changes nothing."""
+        steps = asked.get("steps")
+        if not isinstance(steps, list):
+            raise BadValue("chain must be a list of [name, {parameter: value}].", param="chain")
+        chain = Chain.parse(steps)
+        kept = (
+            []
+            if chain.steps == Chain.parse(BALANCED).steps
+            else [_plain(step.sampler, step.values) for step in chain.steps]
+        )
+        await asyncio.to_thread(self._preferences.set, chain=kept)
+        return self._stages(words)
+
+    async def _ask_reset(self, words: Words, asked: Asked) -> Answer:
+        await asyncio.to_thread(self._preferences.set, chain=[])
+        return self._stages(words)
+
+    def _stages(self, words: Words) -> Answer:
+        chain = Chain.parse(chosen_chain(self._preferences))
+        warnings = {index: text[words.language] for index, text in chain.warnings()}
+        stages = [
+            {
+                "name": stage.sampler.name,
+                "values": _plain(stage.sampler.name, stage.values)[1],
+                "off": stage.off,
+                "warning": warnings.get(stage.index, ""),
+            }
+            for stage in chain.stages
+        ]
+        return {"stages": stages, "balanced": not self._preferences["chain"]}
+
+
+def _plain(name: str, values: Mapping[str, Any]) -> list[Any]:
+    """A step as JSON: tuples as lists, token ids of a mapping as text."""
+    plain: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            value = {str(inner): number for inner, number in value.items()}
+        plain[key] = _listed(value)
+    return [name, plain]
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+def _sampler(sampler: Sampler, language: str) -> dict[str, Any]:
+    return {
+        "title": sampler.title[language],
+        "summary": sampler.summary[language],
+        "formula": sampler.formula,
+        "family": sampler.family,
+        "neutral": _plain("", sampler.neutral())[1],
+        "defaults": {p.name: _listed(p.default) for p in sampler.params if not isinstance(p.default, Mapping)},
+        "params": [_param(param, language) for param in sampler.params],
+    }
+
+
+def _param(param: Param, language: str) -> dict[str, Any]:
+    return {
+        "name": param.name,
+        "label": param.label[language],
+        "help": param.help[language],
+        "kind": param.kind,
+        "slider": param.slider,
+        "legal": param.legal,
+        "step": param.step,
+        "choices": param.choices,
+        "advanced": param.advanced,
+    }
+
+
+def build(services: Services, elem_id: str) -> ChainEditor:
+    """The editor; it triggers `changed` after every change that was kept."""
+    return ChainEditor(
+        elem_id=elem_id, server_functions=[server_function("chain", services, ChainServer(services.preferences))]
+    )

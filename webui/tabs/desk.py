@@ -1,0 +1,183 @@
+"""The Default and Notebook tabs: a plain text and the model that writes on. What is typed and written is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import gradio as gr
+
+from webui.chosen import reply_settings
+from webui.services import Services
+from webui.tabs.asking import words_for
+from webui.tabs.labels import label
+from webui.tabs.pieces import Line
+from webui.tabs.writing import Writing, write_on
+
+KEEP_SECONDS = 0.5
+
+Frame = dict[Any, Any]
+
+
+class Buttons:
+    """Generate, Continue and Stop. While the model writes only Stop can be pressed."""
+
+    def __init__(self, name: str, *, continues: bool) -> None:
+        with gr.Row(elem_classes="toolbar"):
+            self.generate = gr.Button(label("desk.generate"), variant="primary", elem_id=f"{name}-generate")
+            self.go_on = gr.Button(label("desk.continue"), elem_id=f"{name}-continue", visible=continues)
+            self.stop = gr.Button(label("desk.stop"), elem_id=f"{name}-stop", interactive=False)
+            self.undo = gr.Button(label("desk.undo"), elem_id=f"{name}-undo")
+
+    def busy(self, busy: bool) -> Frame:
+        return {
+            self.generate: gr.update(interactive=not busy),
+            self.go_on: gr.update(interactive=not busy),
+            self.stop: gr.update(interactive=busy),
+        }
+
+    @property
+    def all(self) -> list[gr.Button]:
+        return [self.generate, self.go_on, self.stop]
+
+
+class Desk:
+    """One tab's text fields by the names under which they are kept."""
+
+    def __init__(self, services: Services, buttons: Buttons, line: Line, output: gr.Textbox, kept_as: str) -> None:
+        self._services = services
+        self._buttons = buttons
+        self._line = line
+        self._output = output
+        self._kept_as = kept_as
+
+    async def write(self, prompt: str, before: str, request: gr.Request) -> AsyncGenerator[Frame, None]:
+        """Show `before` and all that the model adds to it; keep the result, however this ends."""
+        words = words_for(self._services, request)
+        state = Writing()
+        yield self._buttons.busy(True)
+        stream = write_on(self._services.models, reply_settings(self._services.preferences), words, prompt)
+        try:
+            async for state in stream:
+                yield {self._output: before + state.text, self._line: _said(state)}
+        finally:
+            await stream.aclose()
+            await self.keep(before + state.text)
+        yield self._buttons.busy(False)
+
+    def stopped(self, request: gr.Request) -> Frame:
+        words = words_for(self._services, request)
+        kept = self._services.preferences[self._kept_as]
+        return {**self._buttons.busy(False), self._output: kept, self._line: {"text": words("reason.cancelled")}}
+
+    async def keep(self, text: str) -> None:
+        await asyncio.to_thread(lambda: self._services.preferences.set(**{self._kept_as: text}))
+
+
+def _said(state: Writing) -> dict[str, Any]:
+    return {"text": state.line, "problem": state.problem}
+
+
+def keep_typed(services: Services, box: gr.Textbox, name: str) -> None:
+    """What is typed is kept shortly after; only the latest text matters."""
+
+    async def keep(text: str) -> None:
+        await asyncio.sleep(KEEP_SECONDS)
+        await asyncio.to_thread(lambda: services.preferences.set(**{name: text}))
+
+    box.input(keep, box, show_progress="hidden", trigger_mode="always_last", concurrency_limit=None)
+
+
+def build_default(services: Services, blocks: gr.Blocks) -> None:
+    """Prompt on the left, what the model wrote on the right."""
+    with gr.Column(elem_classes="page wide"):
+        with gr.Row(elem_classes="split"):
+            prompt = gr.Textbox(
+                label=label("default.prompt"),
+                info=label("default.prompt.help"),
+                lines=22,
+                max_lines=22,
+                elem_id="default-prompt",
+                elem_classes="read",
+            )
+            output = gr.Textbox(
+                label=label("default.output"),
+                info=label("default.output.help"),
+                lines=22,
+                max_lines=22,
+                elem_id="default-output",
+                elem_classes="read",
+            )
+        buttons = Buttons("default", continues=True)
+        line = Line(elem_id="default-line")
+    desk = Desk(services, buttons, line, output, "default_output")
+    keep_typed(services, prompt, "default_prompt")
+    keep_typed(services, output, "default_output")
+
+    async def generate(prompt: str, request: gr.Request) -> AsyncGenerator[Frame, None]:
+        async for frame in desk.write(prompt, "", request):
+            yield frame
+
+    async def go_on(prompt: str, output: str, request: gr.Request) -> AsyncGenerator[Frame, None]:
+        async for frame in desk.write(prompt + output, output, request):
+            yield frame
+
+    _wire(
+        desk,
+        buttons,
+        [output, line, *buttons.all],
+        [(buttons.generate, generate, [prompt]), (buttons.go_on, go_on, [prompt, output])],
+        output,
+    )
+    blocks.load(
+        lambda: [services.preferences["default_prompt"], services.preferences["default_output"]],
+        outputs=[prompt, output],
+        show_progress="hidden",
+    )
+
+
+def build_notebook(services: Services, blocks: gr.Blocks) -> None:
+    """One text; the model writes on at its end."""
+    with gr.Column(elem_classes="page wide"):
+        text = gr.Textbox(
+            label=label("notebook.text"),
+            info=label("notebook.text.help"),
+            lines=24,
+            max_lines=24,
+            elem_id="notebook-text",
+            elem_classes="read",
+        )
+        buttons = Buttons("notebook", continues=False)
+        line = Line(elem_id="notebook-line")
+    desk = Desk(services, buttons, line, text, "notebook")
+    keep_typed(services, text, "notebook")
+
+    async def generate(text: str, request: gr.Request) -> AsyncGenerator[Frame, None]:
+        async for frame in desk.write(text, text, request):
+            yield frame
+
+    _wire(desk, buttons, [text, line, *buttons.all], [(buttons.generate, generate, [text])], text)
+    blocks.load(lambda: services.preferences["notebook"], outputs=[text], show_progress="hidden")
+
+
+def _wire(
+    desk: Desk,
+    buttons: Buttons,
+    outputs: list[Any],
+    starts: list[tuple[gr.Button, Any, list[gr.Textbox]]],
+    text: gr.Textbox,
+) -> None:
+    """Each start remembers the text before it, so that it can be undone; Stop cancels whichever runs."""
+    before = gr.State("")
+    running: list[Any] = []
+    for button, action, inputs in starts:
+        button.click(lambda now: now, text, before, show_progress="hidden", concurrency_limit=None)
+        running.append(button.click(action, inputs, outputs, show_progress="hidden", concurrency_limit=None))
+    buttons.stop.click(desk.stopped, None, outputs, cancels=running, show_progress="hidden", concurrency_limit=None)
+
+    async def undo(now: str, earlier: str) -> tuple[str, str]:
+        await desk.keep(earlier)
+        return earlier, now
+
+    buttons.undo.click(undo, [text, before], [text, before], show_progress="hidden", concurrency_limit=None)
