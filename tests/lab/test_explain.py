@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,13 @@ def test_penalties_count_what_they_touched_in_good_grammar() -> None:
 
 def test_xtc_tells_how_its_coin_fell() -> None:
     spared, struck = told("xtc", coin="spare"), told("xtc", coin="strike", xtc_threshold=0.05)
-    assert "spared" in spared.did
-    assert "struck" in struck.did and "kept" in struck.did
+    assert spared.did == "the coin is held: spared all"
+    assert struck.did.startswith("the coin is held: struck; kept ")
     assert "fewer than two" in told("xtc", coin="strike", xtc_threshold=0.5).did
+    always, never = told("xtc", xtc_probability=1.0, xtc_threshold=0.05), told("xtc", xtc_probability=0.001)
+    coin = number(float(np.random.Generator(np.random.PCG64(0)).random()))
+    assert always.did.startswith(f"the coin fell {coin} < 1: struck; kept ")
+    assert never.did == f"the coin fell {coin}, not below 0.001: spared all"
 
 
 def test_off_is_off() -> None:
@@ -89,6 +94,8 @@ def test_every_sampler_is_explained(name: str, language: str) -> None:
     words = told(name, language, tokens=(1, 2, 1))
     assert words.did
     assert "{" not in words.formula.replace("^{", "")
+    if language == "ru":
+        assert not re.findall(r"(?<![\w{_])[a-z]{4,}", SAMPLERS[name].formula and words.formula)
     for text in (words.now, words.did):
         assert "nan" not in text and "None" not in text
 

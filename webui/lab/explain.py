@@ -20,6 +20,30 @@ from webui.samplers.registry import SAMPLERS
 
 Worked = Callable[[StageView, str], str]
 
+_FORMULA_WORDS = (
+    ("with chance", "с вероятностью"),
+    ("of all p", "из всех p"),
+    ("only the smallest stays", "остаётся только наименьшая"),
+    ("best first, at most 100", "с лучших, не более 100"),
+    ("best first", "с лучших"),
+    ("smallest first", "с наименьших"),
+    ("if the sequence has begun", "если последовательность начата"),
+    ("no run of", "никакая цепочка из"),
+    ("tokens twice", "токенов дважды"),
+    ("of log-probabilities", "по логарифмам вероятностей"),
+    ("second difference of", "вторая разность"),
+    ("surprise", "неожиданность"),
+    ("length", "длина"),
+    ("count", "число"),
+    ("average", "среднее"),
+    ("then", "затем"),
+    ("else", "иначе"),
+    ("rank", "ранг"),
+    ("bias", "смещение"),
+    ("aim", "цель"),
+    ("(end)", "(конец)"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
@@ -31,8 +55,7 @@ class Explained:
 
 
 def explain(stage: StageView, language: str) -> Explained:
-    sampler = SAMPLERS[stage.sampler]
-    formula = _filled(sampler.formula, stage.values, language)
+    formula = _worded(_filled(SAMPLERS[stage.sampler].formula, stage.values, language), language)
     if stage.off:
         return Explained(formula, "", _say(language, "off", "выкл."))
     work = _WORKED.get(stage.sampler)
@@ -45,6 +68,14 @@ def _filled(formula: str, values: Mapping[str, Any], language: str) -> str:
         return given(found, language) if isinstance(found, (int, float)) else match[0]
 
     return re.sub(r"\{(\w+)\}", value, formula)
+
+
+def _worded(formula: str, language: str) -> str:
+    """A formula is the same in every language but for the few words in it."""
+    if language == "ru":
+        for english, russian in _FORMULA_WORDS:
+            formula = formula.replace(english, russian)
+    return formula
 
 
 def _say(language: str, en: str, ru: str) -> str:
@@ -100,6 +131,8 @@ def _xtc_did(stage: StageView, language: str) -> str:
     coin, chance = stage.notes.get("coin"), float(stage.values["xtc_probability"])
     if coin is None:
         return _kept(stage, language) if stage.tokens_out < stage.tokens_in else _expectation(language)
+    if coin in (0.0, 1.0):
+        return _held(stage, language)
     rolled, limit = number(float(coin), language), given(chance, language)
     if not stage.notes.get("fired"):
         return _say(
@@ -117,6 +150,23 @@ def _xtc_did(stage: StageView, language: str) -> str:
         language,
         f"the coin fell {rolled} < {limit}: struck; {_kept(stage, language)}",
         f"монета выпала {rolled} < {limit}: сработал; {_kept(stage, language)}",
+    )
+
+
+def _held(stage: StageView, language: str) -> str:
+    """The page has put the coin down by hand."""
+    if not stage.notes.get("fired"):
+        return _say(language, "the coin is held: spared all", "монета придержана: пощадил всех")
+    if stage.tokens_out == stage.tokens_in:
+        return _say(
+            language,
+            "the coin is held: struck, but fewer than two tokens are obvious",
+            "монета придержана: сработал, но очевидных токенов меньше двух",
+        )
+    return _say(
+        language,
+        f"the coin is held: struck; {_kept(stage, language)}",
+        f"монета придержана: сработал; {_kept(stage, language)}",
     )
 
 
@@ -215,7 +265,7 @@ def _mirostat(stage: StageView, language: str) -> str:
 
 def _adaptive(stage: StageView, language: str) -> str:
     average, aim = percent(float(stage.notes["average"]), language), percent(float(stage.notes["aim"]), language)
-    return _say(language, f"average = {average} → aim = {aim}", f"average = {average} → aim = {aim}")
+    return _say(language, f"average = {average} → aim = {aim}", f"среднее = {average} → цель = {aim}")
 
 
 def _dry(stage: StageView, language: str) -> str:

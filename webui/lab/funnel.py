@@ -204,13 +204,8 @@ def _views(chain: Chain, watch: _Watch, start: Candidates, entropy: float) -> tu
 
 def _cut_mass(before: Candidates, after: Candidates) -> float:
     """The share of the probability before that belonged to those that cannot be drawn any more."""
-    weights = before.weights()
-    mass = float(weights[removed(before, after)].sum(dtype=np.float64))
-    dead = after.ids[np.isneginf(after.logits)]
-    if len(dead):
-        positions, there = before.find(dead)
-        mass += float(weights[positions[there]].sum(dtype=np.float64))
-    return min(1.0, mass / before.total)
+    gone = before.weights()[removed(before, after)]
+    return min(1.0, float(gone.sum(dtype=np.float64)) / before.total)
 
 
 def in_race(candidates: Candidates, tokens: Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from webui.lab.funnel import Funnel, StageView, share_of
 from webui.lab.rows import KeptRow
-from webui.samplers.candidates import Ints, largest
+from webui.samplers.candidates import Doubles, Ints, largest
 
 Order = Literal["raw", "final"]
 MOST = 2000
@@ -72,16 +72,17 @@ def picture(funnel: Funnel, *, shown: int = 40, order: Order = "raw", focus: int
     bars = tuple(Bar(*values) for values in zip(*columns, strict=True))
     others = Others(
         count=funnel.row.size - len(bars),
-        alive=funnel.final_count - sum(bar.final > 0 for bar in bars),
-        raw=_rest(bar.raw for bar in bars),
-        seen=_rest(bar.seen for bar in bars),
-        final=_rest(bar.final for bar in bars),
+        alive=funnel.final_count - int(np.count_nonzero(cut < 0)),
+        raw=_rest(raw, funnel.start_count),
+        seen=_rest(seen, stage.tokens_in if stage else funnel.start_count),
+        final=_rest(final, funnel.final_count),
     )
     return Picture(bars, others, limit_of(stage) if stage else None, stage.index if stage else -1)
 
 
-def _rest(shares: Any) -> float:
-    return max(0.0, 1.0 - math.fsum(shares))
+def _rest(shares: Doubles, alive: int) -> float:
+    """What is missing to 1; nothing at all if everybody who is alive is shown, whatever float32 left over."""
+    return 0.0 if np.count_nonzero(shares) >= alive else max(0.0, 1.0 - math.fsum(shares.tolist()))
 
 
 def _chosen(funnel: Funnel, shown: int, order: Order) -> Ints:
