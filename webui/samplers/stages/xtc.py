@@ -29,7 +29,7 @@ def above(candidates: Candidates, threshold: float) -> Ints:
     most = len(candidates) if threshold * len(candidates) <= 1 else int(1 / threshold) + 1
     positions = candidates.head(most)
     probabilities = candidates.weights()[positions] / candidates.total
-    return positions[probabilities >= threshold * (1 - 1e-6)]
+    return positions[(probabilities >= threshold * (1 - 1e-6)) & (probabilities > 0)]
 
 
 def _exclude(candidates: Candidates, obvious: Ints, flavour: str, vocabulary: Vocabulary, least: int) -> None:
