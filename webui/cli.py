@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from socket import socket
+from socket import AF_INET, socket
 
 from webui.errors import BadValue, WebUIError
 from webui.flags import read_flags
@@ -130,17 +130,27 @@ async def _run(start: Start) -> int:
     return 0
 
 
+def network_addresses() -> list[str]:
+    """The addresses of this machine that others of its network can reach."""
+    import psutil
+
+    up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
+    found = [
+        a.address for name, many in psutil.net_if_addrs().items() if name in up for a in many if a.family == AF_INET
+    ]
+    return [address for address in found if not address.startswith(("127.", "169.254."))]
+
+
 def _announce(start: Start) -> None:
     settings = start.settings
-    shown = "127.0.0.1" if not settings.listen else settings.host
+    hosts = ["127.0.0.1", *(network_addresses() if settings.listen else [])]
     if start.page is not None:
-        address = f"http://{shown}:{settings.port}"
-        print(f"Sampler Lab is at {address}", flush=True)
+        print(f"Sampler Lab is at {', '.join(f'http://{host}:{settings.port}' for host in hosts)}", flush=True)
         if settings.auto_launch:
             here = f"http://127.0.0.1:{settings.port}"
             threading.Thread(target=webbrowser.open, args=(here,), daemon=True).start()
     if start.api is not None:
-        print(f"The API is at http://{shown}:{settings.api_port}/v1", flush=True)
+        print(f"The API is at {', '.join(f'http://{host}:{settings.api_port}/v1' for host in hosts)}", flush=True)
     if start.problem:
         print(start.problem, file=sys.stderr, flush=True)
     elif start.model is not None:
