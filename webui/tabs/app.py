@@ -59,7 +59,7 @@ def build_page_app(services: Services) -> App:
         path="/",
         theme=build_theme(),
         i18n=gr.I18n(**translations()),
-        auth=_auth(services.settings.gradio_auth),
+        auth=[*services.settings.logins] or None,
         run_history=False,
         footer_links=[],
         max_file_size=MAX_UPLOAD,
@@ -80,11 +80,6 @@ def build_page_app(services: Services) -> App:
         return words.language, f"<style>{style}</style><script>window.LabStart = {data};\n{script}</script>"
 
     return FirstBytes(app, block)
-
-
-def _auth(pair: str) -> list[tuple[str, str]] | None:
-    user, _, password = pair.partition(":")
-    return [(user, password)] if pair else None
 
 
 def _make_private(blocks: gr.Blocks) -> None:
