@@ -172,3 +172,33 @@ def test_it_only_listens_on_this_machine_and_only_on_its_port(start: Start, free
         if connection.status == psutil.CONN_LISTEN
     }
     assert listening == {("127.0.0.1", free_port)}
+
+
+def test_with_logins_nothing_of_the_page_answers_before_one(start: Start, free_port: int) -> None:
+    program = start("--port", str(free_port), "--gradio-auth", "ann:a:b, bob:c", "--model", "nothing")
+    program.wait_for("Sampler Lab is at")
+    base = f"http://127.0.0.1:{free_port}"
+    with httpx.Client(base_url=base) as client:
+        for route in ("config", "gradio_api/component_server", "gradio_api/queue/join", "gradio_api/upload"):
+            method = "GET" if route == "config" else "POST"
+            assert client.request(method, f"/{route}", json={}).status_code == 401
+        assert client.post("/login", data={"username": "ann", "password": "a"}).status_code == 400
+        assert client.post("/login", data={"username": "ann", "password": "a:b"}).status_code == 200
+        assert client.get("/config").status_code == 200
+    assert httpx.post(f"{base}/login", data={"username": "bob", "password": "c"}).status_code == 200
+
+
+def test_a_request_for_another_name_or_from_another_site_is_refused_by_both_servers(
+    start: Start, free_port: int
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        api_port = free.getsockname()[1]
+    program = start("--port", str(free_port), "--api", "--api-port", str(api_port), "--model", "nothing")
+    program.wait_for("The API is at")
+    for port, route in ((free_port, "/"), (free_port, "/config"), (api_port, "/v1/models")):
+        own, address = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}{route}"
+        assert httpx.get(address).status_code == 200
+        assert httpx.get(address, headers={"Origin": own}).status_code == 200
+        for headers in ({"Host": "evil.com"}, {"Origin": "https://evil.com"}, {"Origin": "http://127.0.0.1:1"}):
+            assert httpx.get(address, headers=headers).status_code == 403
