@@ -220,6 +220,26 @@ def _read(reader: _Reader, size: int) -> Header:
     return Header(version, metadata, raw, start, size)
 
 
+def read_beginning(file: BinaryIO, size: int) -> Mapping[str, Any]:
+    """The metadata in the first `size` bytes of a GGUF file, as far as it goes: the model's dimensions stand first."""
+    reader = _Reader(file, size)
+    _check_magic(reader)
+    version = reader.number(_U32)
+    if version not in (2, 3):
+        raise BadModelFile(f"it has GGUF version {version}, and only 2 and 3 are known")
+    _, n_pairs = reader.number(_U64), reader.number(_U64)
+    found: dict[str, Any] = {}
+    try:
+        for _ in range(min(n_pairs, MAX_ENTRIES)):
+            key = reader.string("a metadata key", MAX_TOKEN)
+            kind = reader.number(_U32)
+            found[key] = _array(reader, key) if kind == _ARRAY else _scalar(reader, kind, key)
+    except BadModelFile:
+        # What comes next is cut off, or damaged: what was read stands.
+        return found
+    return found
+
+
 def _check_magic(reader: _Reader) -> None:
     if reader.size == 0:
         raise BadModelFile("it is empty")

@@ -17,6 +17,7 @@ import hashlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ from webui.hub.faults import (
 )
 
 BLOCK = 1 << 20
+FLUSH_SECONDS = 0.5
 MOST_REDIRECTS = 8
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
@@ -133,7 +135,7 @@ async def _attempt(client: httpx.AsyncClient, source: Source, sink: _Sink, progr
         headers["Range"] = f"bytes={sink.size}-"
         if sink.etag:
             headers["If-Range"] = sink.etag
-    response = await _open(client, source.url, headers)
+    response = await open_following(client, source.url, headers)
     try:
         if _answer(response, source, sink):
             sink.etag = _strong(response.headers.get("ETag", ""))
@@ -142,7 +144,7 @@ async def _attempt(client: httpx.AsyncClient, source: Source, sink: _Sink, progr
         await response.aclose()
 
 
-async def _open(client: httpx.AsyncClient, url: str, headers: dict[str, str]) -> httpx.Response:
+async def open_following(client: httpx.AsyncClient, url: str, headers: dict[str, str]) -> httpx.Response:
     """Follow redirects. The token stays with the host it is for, and https is not left for http."""
     target, sent = httpx.URL(url), dict(headers)
     for _ in range(MOST_REDIRECTS):
@@ -202,15 +204,15 @@ def _refuse(response: httpx.Response, source: Source) -> None:
 
 
 async def _receive(response: httpx.Response, source: Source, sink: _Sink, progress: Progress) -> None:
-    """Write in blocks of a megabyte, in a thread. What has arrived is written even when the connection breaks."""
+    """Write in blocks, at least twice a second, in a thread; what has arrived, even when the connection breaks."""
     held: list[bytes] = []
-    count = 0
+    count, last = 0, time.monotonic()
     try:
         async for piece in response.aiter_bytes():
             held.append(piece)
             count += len(piece)
-            if count >= BLOCK:
-                block, held, count = b"".join(held), [], 0
+            if count >= BLOCK or time.monotonic() - last > FLUSH_SECONDS:
+                block, held, count, last = b"".join(held), [], 0, time.monotonic()
                 await asyncio.to_thread(sink.write, block)
                 progress(sink.size)
     finally:
