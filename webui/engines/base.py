@@ -19,6 +19,8 @@ from webui.types import LoadSpec, ModelInfo
 
 Row = NDArray[np.float32]
 
+Wanted = Literal["none", "last", "all"]
+
 ANYWHERE = 2
 
 
@@ -32,7 +34,7 @@ class Chunk:
     slot: int
     position: int
     tokens: Sequence[int]
-    rows: Literal["none", "last", "all"] = "last"
+    rows: Wanted = "last"
     prompt: bool = False
 
 

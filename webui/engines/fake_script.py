@@ -91,6 +91,7 @@ class Script:
     chat_template: str | None = None
     n_ctx_train: int = 8192
     grid: int = ANYWHERE
+    cache_mb: int = 64
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

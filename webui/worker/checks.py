@@ -6,13 +6,15 @@ Raises BadValue (naming the parameter) or ContextExceeded (with both numbers).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from webui.engines.base import Engine
 from webui.errors import BadValue, ContextExceeded
 from webui.samplers.chain import Chain
 from webui.types import GenerationRequest, request_from_dict
+from webui.worker.channels import MODES
+from webui.worker.constraint import Constraint, GrammarVocabulary, Kind, compile_constraint
 from webui.worker.jobs import Job
 from webui.worker.slots import Tokens, as_tokens
 
@@ -36,8 +38,11 @@ _WHOLE = frozenset({"seed", "n", "alternatives", "loop_limit", "lookup"})
 _FLAGS = ("ignore_eos", "add_bos", "special", "echo_special", "deterministic")
 
 
-def make_job(id: Any, data: Mapping[str, Any], engine: Engine) -> Job:
-    """A checked job out of a `generate` frame's request."""
+Grammars = Callable[[], GrammarVocabulary]
+
+
+def make_job(id: Any, data: Mapping[str, Any], engine: Engine, grammars: Grammars) -> Job:
+    """A checked job out of a `generate` frame's request; `grammars` gives the vocabulary once a constraint needs it."""
     try:
         request = request_from_dict(data)
     except (KeyError, TypeError, AttributeError) as error:
@@ -50,16 +55,52 @@ def make_job(id: Any, data: Mapping[str, Any], engine: Engine) -> Job:
     _check_strings("stop", request.stop)
     _check_strings("banned_strings", request.banned_strings)
     _check_tokens("stop_tokens", request.stop_tokens, engine.info.n_vocab)
+    if request.reasoning not in MODES:
+        raise BadValue(f"reasoning must be one of {', '.join(map(repr, MODES))}.", param="reasoning")
     chain = Chain.parse(request.chain)
     prompt = read_prompt(request.prompt, engine, add_bos=request.add_bos, special=request.special)
+    negative = _negative(request, chain, engine)
     return Job(
         id,
         prompt,
         request,
         chain,
-        limit=_limit(request, len(prompt), engine.info.n_ctx),
+        limit=min(
+            _limit(request, len(prompt), engine.info.n_ctx),
+            engine.info.n_ctx - len(negative if negative is not None else ()),
+        ),
         stop_tokens=frozenset(request.stop_tokens),
+        negative=negative,
+        constraint=_constraint(request, grammars),
+        prompt_tail=prompt_tail(prompt, engine) if request.reasoning else "",
     )
+
+
+def _negative(request: GenerationRequest, chain: Chain, engine: Engine) -> Tokens | None:
+    """The prompt to steer away from, if the chain has a say for it; without one the guidance stage would do nothing."""
+    if not chain.needs_guidance:
+        return None
+    if engine.info.slots < 2:
+        raise BadValue("guidance needs two slots: load the model with --parallel 2 or more.", param="guidance")
+    prompt = request.negative_prompt
+    if prompt is None or len(prompt) == 0:
+        info = engine.info
+        prompt = (info.bos_id if info.bos_id >= 0 else info.eos_id,)
+    return read_prompt(prompt, engine, add_bos=request.add_bos, special=request.special, param="negative_prompt")
+
+
+def _constraint(request: GenerationRequest, grammars: Grammars) -> Constraint | None:
+    kinds: tuple[Kind, ...] = ("grammar", "json_schema", "regex")
+    given = [(kind, getattr(request, kind)) for kind in kinds if getattr(request, kind)]
+    if len(given) > 1:
+        raise BadValue(f"Only one of {', '.join(kinds)} can be used at once.", param=given[1][0])
+    return compile_constraint(given[0][0], given[0][1], grammars()) if given else None
+
+
+def prompt_tail(prompt: Tokens, engine: Engine) -> str:
+    """The end of a prompt with its control tokens, to see whether it leaves a tag of reasoning open."""
+    pieces = (engine.piece(token, special=True) for token in prompt[-24:].tolist())
+    return b"".join(pieces).decode("utf-8", "replace")
 
 
 def read_prompt(prompt: Any, engine: Engine, *, add_bos: bool, special: bool, param: str = "prompt") -> Tokens:

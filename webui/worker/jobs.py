@@ -15,13 +15,15 @@ from webui.samplers.chain import Chain
 from webui.samplers.state import History, State, Vocabulary
 from webui.samplers.trace import CompactTrace
 from webui.types import GenerationRequest
+from webui.worker.channels import make_splitter
+from webui.worker.constraint import Constraint
+from webui.worker.reply import Reply
 from webui.worker.slots import Slot, Tokens
-from webui.worker.text import StopMatcher, Utf8Joiner
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """Something that wants a prompt read: a generation, or (with `on_row`) just the row of logits after it."""
+    """Something that wants a prompt read: a generation, or just rows of logits."""
 
     id: Any
     prompt: Tokens
@@ -30,12 +32,18 @@ class Job:
     limit: int = 0
     seed: int = -1
     stop_tokens: frozenset[int] = frozenset()
+    negative: Tokens | None = None
+    """The prompt to steer away from; every choice then has a twin that reads it."""
+    constraint: Constraint | None = None
+    prompt_tail: str = ""
+    on_row: Callable[[Job, Row], None] | None = None
+    """For a job that only wants the row after the prompt."""
+    on_rows: Callable[[Job, int, list[Row]], None] | None = None
+    """For a job that wants the rows after each token, a few at a time, with the place of the first."""
     arrived: float = field(default_factory=time.monotonic)
     sequences: list[Sequence] = field(default_factory=list)
     row: Row | None = None
     """The logits after the prompt, once it was read: all choices begin with it."""
-    on_row: Callable[[Job, Row], None] | None = None
-    """For a job that only wants this row."""
     place: int = 0
     """The place in the queue that was last told."""
 
@@ -46,55 +54,68 @@ class Job:
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """One choice of a job while it is worked on."""
+    """One choice of a job while it is worked on, or the twin that follows it after the negative prompt."""
 
     job: Job
     index: int
+    prompt: Tokens
+    history: History
+    state: State = field(default_factory=State)
+    reply: Reply = field(default_factory=Reply)
+    trace: CompactTrace = field(default_factory=lambda: CompactTrace(0))
+    constraint: Constraint | None = None
+    twin: Sequence | None = None
+    leader: Sequence | None = None
+    """Whose twin this is."""
     slot: Slot | None = None
     read: int = 0
     """How much of the prompt the slot holds."""
     cached: int = 0
-    state: State = field(default_factory=State)
-    history: History = field(default_factory=History)
-    joiner: Utf8Joiner = field(default_factory=Utf8Joiner)
-    stops: StopMatcher = field(default_factory=lambda: StopMatcher(()))
-    trace: CompactTrace = field(default_factory=lambda: CompactTrace(0))
+    row: Row | None = None
+    """The logits after the prompt, while the twin is still reading."""
+    barred: dict[int, set[int]] = field(default_factory=dict)
+    """Tokens that must not stand at a place, because they began a banned string there."""
     token: int = -1
     """Chosen, but not yet decoded."""
     ending: int = -1
     """The token that ended the reply."""
     count: int = 0
+    not_before: float = 0.0
     started: float = 0.0
     prompt_done: float = 0.0
     first_token: float = 0.0
-
-    @property
-    def running(self) -> bool:
-        return self.token >= 0
 
     @property
     def position(self) -> int:
         """Where the chosen token stands."""
         return len(self.history) - 1
 
+    @property
+    def alone(self) -> bool:
+        """Whether it must be decoded in a batch of its own."""
+        return self.job.exact or self.twin is not None
 
-def make_sequences(job: Job, vocabulary: Vocabulary) -> None:
+
+def make_sequences(job: Job, vocabulary: Vocabulary, special_tokens: tuple[str, ...]) -> None:
     """A sequence for each choice: choice i has seed + i, also if the first seed was drawn."""
     request = job.request
     if request is None:
-        job.sequences = [Sequence(job, 0, history=History(job.prompt))]
+        job.sequences = [Sequence(job, 0, job.prompt, History(job.prompt))]
         return
     first = State(request.seed, vocabulary)
     job.seed = first.seed
     for index in range(request.n):
-        state = first if index == 0 else State(job.seed + index, vocabulary)
-        job.sequences.append(
-            Sequence(
-                job,
-                index,
-                state=state,
-                history=History(job.prompt),
-                stops=StopMatcher(request.stop),
-                trace=CompactTrace(request.alternatives),
-            )
+        splitter = make_splitter(request.reasoning, job.prompt_tail, special_tokens)
+        sequence = Sequence(
+            job,
+            index,
+            job.prompt,
+            History(job.prompt),
+            state=first if index == 0 else State(job.seed + index, vocabulary),
+            reply=Reply(index, request.stop, request.banned_strings, splitter),
+            trace=CompactTrace(request.alternatives),
+            constraint=job.constraint.copy() if job.constraint is not None else None,
         )
+        if job.negative is not None:
+            sequence.twin = Sequence(job, index, job.negative, History(job.negative), leader=sequence)
+        job.sequences.append(sequence)

@@ -8,7 +8,9 @@ from typing import Any
 from webui.engines.base import Engine
 from webui.errors import WebUIError
 from webui.samplers.state import Pick
+from webui.worker.channels import HARMONY, TAGS
 from webui.worker.jobs import Sequence
+from webui.worker.reply import Point
 
 Event = dict[str, Any]
 
@@ -27,21 +29,21 @@ def failed(error: WebUIError) -> Event:
     }
 
 
-def finished(sequence: Sequence, reason: str) -> Event:
-    """The last event of a choice, with all its figures and the text that was still held back."""
+def finished(sequence: Sequence, reason: str) -> list[Event]:
+    """The last events of a choice: what was still held back, then all its figures."""
     now = time.monotonic()
-    job = sequence.job
-    text = sequence.stops.end()
-    if reason != "cancelled" and sequence.stops.stop_string is not None:
+    job, stops = sequence.job, sequence.reply.stops
+    text = sequence.reply.end()
+    if reason != "cancelled" and stops.stop_string is not None:
         reason = "stop_string"
     prompt_done = sequence.prompt_done or now
-    return {
+    last = {
         "kind": "finished",
         "choice": sequence.index,
         "reason": reason,
         "seed": sequence.state.seed,
         "text": text,
-        "stop_string": sequence.stops.stop_string,
+        "stop_string": stops.stop_string,
         "prompt_tokens": len(job.prompt),
         "cached_tokens": sequence.cached,
         "tokens": sequence.count,
@@ -50,6 +52,7 @@ def finished(sequence: Sequence, reason: str) -> Event:
         "prompt_seconds": prompt_done - sequence.started if sequence.started else 0.0,
         "generation_seconds": now - sequence.prompt_done if sequence.prompt_done else 0.0,
     }
+    return [*sequence.reply.out, last]
 
 
 class Writer:
@@ -58,6 +61,11 @@ class Writer:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._shown: dict[int, str] = {}
+        names = {tag: engine.tokenize(tag, add_bos=False, special=True) for tag in (*sum(TAGS, ()), *HARMONY)}
+        marks = {tag: tokens[0] for tag, tokens in names.items() if len(tokens) == 1}
+        self.special_tokens = tuple(marks)
+        """The tags of thinking that are single tokens of this vocabulary."""
+        self._marks = frozenset(marks.values())
 
     def ends(self, sequence: Sequence, token: int) -> bool:
         """Whether the reply ends with this token."""
@@ -75,21 +83,21 @@ class Writer:
 
     def progress(self, events: list[Any], sequence: Sequence) -> None:
         job = sequence.job
-        if job.request is None or sequence.index:
+        if job.request is None or sequence.index or sequence.leader is not None:
             return
         events.append(
             [job.id, {"kind": "prompt", "done": sequence.read, "total": len(job.prompt), "cached": sequence.cached}]
         )
 
-    def token(self, events: list[Any], sequence: Sequence, pick: Pick) -> None:
-        job, token = sequence.job, pick.token
-        special = job.request is not None and job.request.echo_special
-        text = sequence.stops.feed(sequence.joiner.feed(self._engine.piece(token, special=special)))
+    def token(self, sequence: Sequence, pick: Pick, point: Point | None) -> Point | None:
+        """Add a token to its reply; a Point if the reply must go back."""
+        request, token = sequence.job.request, pick.token
+        special = request is not None and (request.echo_special or (token in self._marks and bool(request.reasoning)))
         event: Event = {
             "kind": "token",
             "choice": sequence.index,
             "token": token,
-            "text": text,
+            "text": "",
             "piece": self.shown(token),
             "final": pick.probability,
         }
@@ -100,4 +108,4 @@ class Writer:
                     {"token": a.token, "text": self.shown(a.token), "raw": a.raw, "final": a.final}
                     for a in figures.alternatives
                 ]
-        events.append([job.id, event])
+        return sequence.reply.push(event, self._engine.piece(token, special=special), point)

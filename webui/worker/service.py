@@ -13,15 +13,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+import psutil
+
 from webui.engines.base import AbortFlag, Engine, EngineError, Opener, Row
 from webui.errors import BadValue, Busy, LoadCancelled, LoadFailed, NoModel, WebUIError
 from webui.load_options import check_spec
 from webui.types import LoadSpec
 from webui.worker.checks import make_job, read_prompt
 from webui.worker.connection import Connection, end_process
+from webui.worker.constraint import GrammarVocabulary
 from webui.worker.jobs import Job
 from webui.worker.output import failed
 from webui.worker.scheduler import Scheduler
+from webui.worker.score import Score, check_top
+from webui.worker.store import Store
 
 OPENERS: Mapping[str, str] = {
     "llamacpp": "webui.engines.llamacpp:open_llamacpp",
@@ -42,12 +47,14 @@ class Service:
         self._loading_since = 0.0
         self._engine: Engine | None = None
         self._scheduler: Scheduler | None = None
+        self._grammars: GrammarVocabulary | None = None
         self._answers: Mapping[str, Callable[[Frame, Engine, Scheduler], None]] = {
             "generate": self._generate,
             "cancel": lambda frame, _, scheduler: scheduler.cancel(frame["id"]),
             "tokenize": self._tokenize,
             "detokenize": self._detokenize,
             "logits": self._logits,
+            "score": self._score,
             "adapters": self._adapters,
         }
 
@@ -96,7 +103,13 @@ class Service:
         self._connection.send({"type": "reply", "id": frame["id"], **values}, blob)
 
     def _generate(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
-        scheduler.add(make_job(frame["id"], frame["request"], engine))
+        scheduler.add(make_job(frame["id"], frame["request"], engine, self._grammar_vocabulary))
+
+    def _grammar_vocabulary(self) -> GrammarVocabulary:
+        if self._grammars is None:
+            assert self._engine is not None, "requests come after the load"
+            self._grammars = GrammarVocabulary(self._engine)
+        return self._grammars
 
     def _tokenize(self, frame: Frame, engine: Engine, _: Scheduler) -> None:
         text = frame["text"]
@@ -123,6 +136,18 @@ class Service:
             self._reply(frame, row.tobytes(), tokens=job.prompt.tolist())
 
         scheduler.add(Job(frame["id"], prompt, on_row=tell))
+
+    def _score(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
+        """How likely each token of a text is; rows are looked at a few at a time and never kept."""
+        prompt = read_prompt(frame["prompt"], engine, add_bos=bool(frame.get("add_bos", True)), special=True)
+        score = Score(prompt, check_top(frame.get("top", 0)))
+
+        def look(job: Job, start: int, rows: list[Row]) -> None:
+            score.add(start, rows)
+            if score.complete:
+                self._reply(frame, tokens=prompt.tolist(), **score.figures())
+
+        scheduler.add(Job(frame["id"], prompt, on_rows=look))
 
     def _adapters(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
         """New LoRA scales; what the slots hold was computed with the old ones."""
@@ -154,7 +179,7 @@ class Service:
                 self._connection.send({"type": "load_failed", **told, "values": dict(error.values)})
                 continue
             break
-        self._scheduler = Scheduler(engine, self._abort, self._emit)
+        self._scheduler = Scheduler(engine, self._abort, self._emit, Store(cache_bytes(frame["spec"])))
         self._engine = engine
         self._loading_since = 0.0
         self._connection.send({"type": "ready", "info": asdict(engine.info)})
@@ -181,6 +206,12 @@ class Service:
 
     def _emit(self, events: list[Any]) -> None:
         self._connection.send({"type": "events", "items": events})
+
+
+def cache_bytes(spec: Mapping[str, Any]) -> int:
+    """How much RAM idle conversations may take."""
+    megabytes = (spec.get("options") or {}).get("cache_mb", -1)
+    return psutil.virtual_memory().available // 8 if megabytes < 0 else int(megabytes) << 20
 
 
 def read_spec(data: Any) -> LoadSpec:

@@ -14,23 +14,24 @@ from webui.errors import BadValue
 class Utf8Joiner:
     """Joins the bytes of tokens to characters. What is incomplete waits, and is dropped if nothing completes it."""
 
-    __slots__ = ("_decoder", "_waiting")
+    __slots__ = ("_decoder", "waiting")
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._waiting = False
+        self.waiting = False
+        """Whether the first bytes of a character are here and the others are not."""
 
     def feed(self, data: bytes) -> str:
-        if not self._waiting and data.isascii():
+        if not self.waiting and data.isascii():
             return data.decode("ascii")
         text = self._decoder.decode(data)
-        self._waiting = bool(self._decoder.getstate()[0])
+        self.waiting = bool(self._decoder.getstate()[0])
         return text
 
     def copy(self) -> Utf8Joiner:
         other = Utf8Joiner()
         other._decoder.setstate(self._decoder.getstate())
-        other._waiting = self._waiting
+        other.waiting = self.waiting
         return other
 
 
