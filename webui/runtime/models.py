@@ -23,6 +23,7 @@ from webui.types import Failed, GenerationRequest, LoadSpec, ModelInfo, model_in
 from webui.worker.wire import Frame
 
 CANCEL_SECONDS = 1.0
+CLOSE_SECONDS = 3.0
 
 
 class Models:
@@ -78,9 +79,11 @@ class Models:
         """The program ends: nothing is loaded or restarted any more."""
         self._closed = True
         await self.unload()
+        if self._tasks:
+            # Workers that are still ending; everything else ends by itself now.
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def generate(self, request: GenerationRequest) -> Generation:
         """Start a generation; closing or cancelling it stops it. A request that cannot work is refused here and now;
