@@ -29,6 +29,7 @@ class Buttons:
             self.go_on = gr.Button(label("desk.continue"), elem_id=f"{name}-continue", visible=continues)
             self.stop = gr.Button(label("desk.stop"), elem_id=f"{name}-stop", interactive=False)
             self.undo = gr.Button(label("desk.undo"), elem_id=f"{name}-undo")
+            self.look = gr.Button(label("desk.look"), elem_id=f"{name}-look")
 
     def busy(self, busy: bool) -> Frame:
         return {
@@ -111,6 +112,7 @@ def build_default(services: Services, blocks: gr.Blocks) -> None:
             )
         buttons = Buttons("default", continues=True)
         line = Line(elem_id="default-line")
+    buttons.look.click(None, [prompt, output], js="(before, after) => { Lab.look({ prompt: before + after }); }")
     desk = Desk(services, buttons, line, output, "default_output")
     keep_typed(services, prompt, "default_prompt")
     keep_typed(services, output, "default_output")
@@ -150,6 +152,7 @@ def build_notebook(services: Services, blocks: gr.Blocks) -> None:
         )
         buttons = Buttons("notebook", continues=False)
         line = Line(elem_id="notebook-line")
+    buttons.look.click(None, [text], js="(text) => { Lab.look({ prompt: text }); }")
     desk = Desk(services, buttons, line, text, "notebook")
     keep_typed(services, text, "notebook")
 

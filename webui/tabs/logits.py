@@ -88,13 +88,23 @@ class LogitsServer:
     # looking
 
     async def _ask_look(self, words: Words, asked: Asked) -> Answer:
-        """Read a prompt: the text given, or the chat that is open through its template."""
-        if asked.get("chat"):
-            prompt, add_bos = await self._chat_prompt()
+        """Read a prompt: the text given, that of another tab, or a chat through the model's template."""
+        preferences, source = self._services.preferences, asked.get("source")
+        if asked.get("message"):
+            prompt, add_bos = await self._chat_prompt(number(asked, "message", 1))
+        elif source == "chat":
+            prompt, add_bos = await self._chat_prompt(0)
         else:
-            prompt = text(asked, "prompt", LONGEST_PROMPT)
+            if source == "default":
+                prompt = preferences["default_prompt"] + preferences["default_output"]
+            elif source == "notebook":
+                prompt = preferences["notebook"]
+            else:
+                prompt = text(asked, "prompt", LONGEST_PROMPT)
+                await asyncio.to_thread(preferences.set, logits_prompt=prompt)
             add_bos = self._wants_bos(prompt)
-            await asyncio.to_thread(self._services.preferences.set, logits_prompt=prompt)
+        if not prompt and not add_bos:
+            raise BadValue("Write a prompt first.", param="prompt", code="empty_prompt")
         look = await self._looks.read(prompt, add_bos=add_bos)
         return await self._position(words, {**asked, "look": look.id, "node": 0})
 
@@ -263,14 +273,19 @@ class LogitsServer:
         info = self._models.status().info
         return info is not None and info.add_bos and not (info.bos_token and prompt.startswith(info.bos_token))
 
-    async def _chat_prompt(self) -> tuple[str, bool]:
-        """The open chat as far as the place where its last reply began, or will begin."""
+    async def _chat_prompt(self, reply: int) -> tuple[str, bool]:
+        """A chat as far as the place where this reply began; 0 is where the last one of the open chat begins."""
         services = self._services
+        talk = services.conversations
         status = self._models.status()
         if status.info is None:
             raise NoModel(status.sentence or "No model is loaded.", code=status.code or "model_not_loaded")
-        talk, chat = services.conversations, services.preferences["last_chat"]
-        path = await talk.stored(lambda: talk.history.path(chat)) if chat else []
+        if reply:
+            node = await talk.stored(lambda: talk.history.node(reply))
+            path = [before for before in await talk.stored(lambda: talk.history.path(node.chat)) if before.id < reply]
+        else:
+            chat = services.preferences["last_chat"]
+            path = await talk.stored(lambda: talk.history.path(chat)) if chat else []
         while path and path[-1].role == "assistant":
             path = path[:-1]
         if not path:

@@ -52,6 +52,7 @@ Lab.messageView = (actions) => {
     bar.append(copying, iconButton("edit", t("edit"), () => actions.edit(message)));
     if (message.role === "assistant") {
       bar.append(iconButton("again", t("again"), () => actions.regenerate(message.id)));
+      bar.append(iconButton("bars", t("look"), () => Lab.look({ message: message.id })));
       if (last) bar.append(iconButton("more", t("continue"), () => actions.goOn(message.id)));
     } else if (last) {
       bar.append(iconButton("again", t("answer"), () => actions.regenerate(message.id)));

@@ -74,6 +74,7 @@ window.Lab = (() => {
     half: "M8 2.5a5.5 5.5 0 1 0 0 11zM8 2.5a5.5 5.5 0 0 1 0 11",
     help: "M5.800 6a2.300 2.300 0 1 1 3.200 2.100c-.7.300-1 .7-1 1.400M8 12v.3",
     close: "M4 4l8 8M12 4l-8 8",
+    bars: "M3 13V3.500M6.500 13V7M10 13V9.500M13.500 13v-1.500",
   };
   function icon(name) {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");

@@ -1,7 +1,16 @@
 // The Logits tab: what the page knows, and the one question it asks whenever anything moves. The parts stand in
 // logits_*.js; each draws itself from the answers.
 "use strict";
-Lab.logits = {};
+Lab.logits = { wanted: null };
+
+// Being sent here from any tab: Lab.look({ prompt: "..." }), or { source: "chat" | "default" | "notebook" }, or
+// { message: id } for the place where a reply began.
+Lab.look = (what) => {
+  Lab.logits.wanted = what;
+  Lab.openTab("logits");
+  window.dispatchEvent(new Event("lab:look"));
+};
+
 Lab.drawings.logits = async (root, { server }) => {
   const { el } = Lab;
   const state = {
@@ -116,12 +125,13 @@ Lab.drawings.logits = async (root, { server }) => {
   prompt.tools.append(take.root);
   funnel.structure();
 
-  // being sent here: Lab.look({ prompt: "..." }) or Lab.look({ chat: true }) from any tab
-  Lab.look = (what) => {
-    Lab.openTab("logits");
-    prompt.look(what);
+  const sent = () => {
+    const { wanted } = Lab.logits;
+    Lab.logits.wanted = null;
+    if (wanted) prompt.look(wanted);
   };
-  window.addEventListener("lab:look", ({ detail }) => Lab.look(detail));
+  window.addEventListener("lab:look", sent);
+  sent();
 
   window.addEventListener("lab:chain", async ({ detail }) => {
     if (detail === root) return;
@@ -165,9 +175,10 @@ Lab.logits.prompt = ({ state, w, move }, text) => {
   const field = el("textarea", { id: "logits-prompt", rows: "2", "aria-label": w("prompt"), placeholder: w("prompt"), spellcheck: "false" });
   field.value = text;
   const go = el("button.primary", { type: "submit", id: "logits-look", title: w("look.help"), text: w("look") });
-  const chat = el("button.plain", { type: "button", id: "logits-chat", title: w("chat.help"), text: w("chat"), onclick: () => look({ chat: true }) });
+  const from = el("select.from", { id: "logits-from", "aria-label": w("from.label"), title: w("from.help"), onchange: () => { const source = from.value; from.value = ""; look({ source }); } },
+    ...["", "chat", "default", "notebook"].map((source) => el("option", { value: source, text: w(source ? `from.${source}` : "from") })));
   const note = el("p.note", {});
-  const tools = el("div.tools", {}, go, chat);
+  const tools = el("div.tools", {}, go, from);
   const root = el("form.prompt", { autocomplete: "off" }, field, tools, note);
   let touched = false;
 
@@ -181,12 +192,12 @@ Lab.logits.prompt = ({ state, w, move }, text) => {
   });
   root.addEventListener("submit", (event) => { event.preventDefault(); look({}); });
 
-  async function look({ prompt, chat }) {
+  async function look({ prompt, source, message }) {
     touched = true;
     if (prompt !== undefined) { field.value = prompt; grow(); }
     state.node = 0;
-    const answer = await move(chat ? { ask: "look", chat: true } : { ask: "look", prompt: field.value });
-    if (chat && answer.prompt !== undefined) { field.value = answer.prompt; grow(); }
+    const answer = await move(source || message ? { ask: "look", source, message } : { ask: "look", prompt: field.value });
+    if (answer.prompt !== undefined) { field.value = answer.prompt; grow(); }
   }
 
   function told() {
@@ -198,7 +209,7 @@ Lab.logits.prompt = ({ state, w, move }, text) => {
       note.append(el("span", { text: `${w("no_model")} ` }), el("button.link", { type: "button", text: w("open_model"), onclick: () => Lab.openTab("model") }));
     } else if (stage === "loading") note.append(el("span", { text: model.text }));
     note.hidden = !note.childNodes.length;
-    go.disabled = chat.disabled = stage === "none" || stage === "failed";
+    go.disabled = from.disabled = stage === "none" || stage === "failed";
   }
   window.addEventListener("lab:status", told);
   told();

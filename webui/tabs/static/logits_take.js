@@ -93,7 +93,7 @@ Lab.logits.paint = ({ state, w, format }, piece) => {
   const { answer } = state;
   const bars = answer.bars.slice(0, 24);
   const stages = answer.stages.map((stage, n) => [stage, state.chain[n]]).filter(([stage]) => !stage.off);
-  const [width, pitch, left, right] = [1100, 24, 210, 780];
+  const [width, pitch, left, right] = [1160, 24, 210, 780];
   const headHeight = 92;
   const height = headHeight + Math.max(bars.length + 1, stages.length * 2) * pitch + 34;
   const canvas = document.createElement("canvas");
