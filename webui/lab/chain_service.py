@@ -208,7 +208,7 @@ def _done(stage: Stage, done: StageTrace) -> dict[str, Any]:
 def _final(candidates: Candidates, top: int) -> dict[str, float]:
     """Survivors with their probability, likeliest first; all of them, or the `top` likeliest."""
     positions = candidates.head(min(top or len(candidates), len(candidates)))
-    probabilities = candidates.weights()[positions].astype(np.float64) / candidates.total
+    probabilities = candidates.weights_at(positions).astype(np.float64) / candidates.total
     ids = candidates.ids[positions]
     present = candidates.logits[positions] > -np.inf
     return dict(zip(map(str, ids[present].tolist()), probabilities[present].tolist(), strict=True))

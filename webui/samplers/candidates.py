@@ -61,7 +61,7 @@ class Candidates:
     `ids` and `logits` run in parallel; the order is by id, or descending if `is_sorted`.
     """
 
-    __slots__ = ("_ids", "_maximum", "_total", "_weights", "is_sorted", "logits", "row_size")
+    __slots__ = ("_ids", "_maximum", "_mean", "_total", "_weights", "is_sorted", "logits", "row_size")
 
     def __init__(self, logits: Floats, ids: Ints | None = None, *, row_size: int | None = None) -> None:
         self.logits: Floats = logits
@@ -70,7 +70,8 @@ class Candidates:
         self.row_size = len(logits) if row_size is None else row_size
         self._maximum: float | None = None
         self._weights: Floats | None = None
-        self._total = 0.0
+        self._total: float | None = None
+        self._mean: float | None = None
 
     @classmethod
     def of(cls, row: Floats, allowed: Mask | None = None) -> Candidates:
@@ -102,6 +103,10 @@ class Candidates:
             return np.arange(len(self.logits))
         return self._ids
 
+    def ids_at(self, positions: Ints) -> Ints:
+        """The ids at a few positions, without listing all of them."""
+        return positions if self._ids is None else self._ids[positions]
+
     @property
     def maximum(self) -> float:
         if self._maximum is None:
@@ -112,17 +117,23 @@ class Candidates:
         """exp(logit - maximum): probabilities before they are divided by `total`."""
         if self._weights is None:
             self._weights = np.exp(self.logits - self.logits.dtype.type(self.maximum))
-            self._total = float(self._weights.sum(dtype=np.float64))
         return self._weights
+
+    def weights_at(self, positions: Ints) -> Floats:
+        """The weights of a few, without working out all of them."""
+        if self._weights is not None:
+            return self._weights[positions]
+        return np.asarray(np.exp(self.logits[positions] - self.logits.dtype.type(self.maximum)))
 
     @property
     def total(self) -> float:
-        self.weights()
+        if self._total is None:
+            self._total = float(self.weights().sum(dtype=np.float64))
         return self._total
 
     def probabilities(self) -> Doubles:
         """Softmax over the present candidates, in double precision."""
-        return self.weights().astype(np.float64) / self._total
+        return self.weights().astype(np.float64) / self.total
 
     def alive(self) -> int:
         """How many have any probability at all: a banned token stays in the row with a logit of -inf."""
@@ -130,18 +141,38 @@ class Candidates:
 
     def entropy(self) -> float:
         """In nats, of the present candidates."""
-        weights = self.weights()
+        if self._mean is None:
+            self._mean = self._products(self.weights(), self.logits)
+        return max(0.0, math.log(self.total) - self._mean / self.total)
+
+    def _products(self, weights: Floats, logits: Floats) -> float:
+        """Sum of weight times distance from the best."""
         with np.errstate(invalid="ignore"):
-            products = weights * (self.logits - self.logits.dtype.type(self.maximum))
-        mean = float(products.sum(dtype=np.float64))
-        if math.isnan(mean):  # 0 · -inf, of dead tokens
-            mean = float(products[weights > 0].sum(dtype=np.float64))
-        return max(0.0, math.log(self._total) - mean / self._total)
+            products = weights * (logits - logits.dtype.type(self.maximum))
+        total = float(products.sum(dtype=np.float64))
+        if math.isnan(total):  # 0 · -inf, of dead tokens
+            total = float(products[weights > 0].sum(dtype=np.float64))
+        return total
+
+    def inherit(self, before: Candidates) -> None:
+        """Take over what was worked out for the same row before a few of its logits changed. For traces, which need it
+        at every stage; a run works everything out anew, so that tracing cannot change a rounding."""
+        same_row = self.is_whole and before.is_whole and self.logits.dtype == before.logits.dtype
+        if not same_row or self._weights is not None or before._mean is None or self.maximum != before.maximum:
+            return
+        changed = np.flatnonzero(self.logits != before.logits)
+        if len(changed) * 16 > len(self):
+            return
+        old, new = before.weights_at(changed), self.weights_at(changed)
+        self._total = before.total + float((new - old).sum(dtype=np.float64))
+        self._mean = before._mean - before._products(old, before.logits[changed])
+        self._mean += self._products(new, self.logits[changed])
 
     def copy(self) -> Candidates:
         other = Candidates(self.logits, self._ids, row_size=self.row_size)
         other.is_sorted = self.is_sorted
         other._maximum, other._weights, other._total = self._maximum, self._weights, self._total
+        other._mean = self._mean
         return other
 
     # What a stage may do to them
@@ -149,7 +180,7 @@ class Candidates:
     def replace(self, logits: Floats, *, is_sorted: bool | None = None) -> None:
         """New logits for the same tokens; `is_sorted` says whether the order still holds (as before, unless told)."""
         self.logits = logits
-        self._maximum = self._weights = None
+        self._maximum = self._weights = self._total = self._mean = None
         self.is_sorted = self.is_sorted if is_sorted is None else is_sorted
 
     def take(self, positions: Ints | Mask, *, is_sorted: bool = False) -> None:
@@ -162,7 +193,7 @@ class Candidates:
         self._ids = places if self._ids is None else self._ids[places]
         self.logits = self.logits[places].astype(np.float64)
         self.is_sorted = is_sorted or len(places) == 1
-        self._maximum = self._weights = None
+        self._maximum = self._weights = self._total = self._mean = None
 
     def head(self, k: int) -> Ints:
         """Positions of the k likeliest, in descending order."""

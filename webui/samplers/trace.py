@@ -66,20 +66,21 @@ class Trace:
     _entropy: float = 0.0
 
     def begin(self, row: Row, candidates: Candidates) -> None:
-        self.start = candidates.copy()
+        self.start = self._before = candidates.copy()
         self._entropy = bits(self.start.entropy())
 
     def before(self, stage: Stage, candidates: Candidates) -> None:
-        self._before = candidates.copy()
+        pass
 
     def after(self, stage: Stage, candidates: Candidates, notes: Mapping[str, Any]) -> None:
-        assert self._before is not None, "before() comes first"
-        after = candidates.copy()
-        gone = removed(self._before, after)
-        weights = self._before.weights()
-        total = self._before.total
-        listed = gone[largest(self._before.logits[gone], min(LISTED_CUTS, len(gone)))] if len(gone) else gone
-        cut_mass = float(weights[gone].sum(dtype=np.float64)) / total
+        before, after = self._before, candidates.copy()
+        assert before is not None, "begin() comes first"
+        self._before = after
+        after.inherit(before)
+        gone = removed(before, after)
+        weights, total = before.weights_at(gone), before.total
+        listed = gone[largest(before.logits[gone], min(LISTED_CUTS, len(gone)))] if len(gone) else gone
+        cut_mass = float(weights.sum(dtype=np.float64)) / total
         entropy_before, self._entropy = self._entropy, bits(after.entropy())
         self.stages.append(
             StageTrace(
@@ -91,7 +92,9 @@ class Trace:
                 mass=1.0 - cut_mass,
                 entropy_before=entropy_before,
                 entropy_after=self._entropy,
-                cut=tuple(zip(self._before.ids[listed].tolist(), (weights[listed] / total).tolist(), strict=True)),
+                cut=tuple(
+                    zip(before.ids_at(listed).tolist(), (before.weights_at(listed) / total).tolist(), strict=True)
+                ),
                 cut_count=len(gone),
                 cut_mass=cut_mass,
                 after=after,
@@ -119,7 +122,8 @@ class CompactTrace:
         self.count = count
 
     def begin(self, row: Row, candidates: Candidates) -> None:
-        whole = candidates if candidates.is_whole else Candidates.of(row)
+        # A copy: what is worked out here must not change a rounding in the run itself.
+        whole = candidates.copy() if candidates.is_whole else Candidates.of(row)
         self._row = row
         self._total, self._maximum, self._entropy = whole.total, whole.maximum, bits(whole.entropy())
         self._top = whole.head(self.count) if self.count else np.empty(0, dtype=np.int64)
@@ -148,7 +152,7 @@ class CompactTrace:
         raw = np.exp(logits - self._maximum) / self._total
         candidates = draw.candidates
         positions, there = candidates.find(self._top)
-        final = np.where(there, candidates.weights()[positions] / candidates.total, 0.0)
+        final = np.where(there, candidates.weights_at(positions) / candidates.total, 0.0)
         chosen = float(self._row[token])
         return Figures(
             raw=math.exp(chosen - self._maximum) / self._total,
@@ -175,7 +179,8 @@ def removed(before: Candidates, after: Candidates) -> Ints:
         return np.flatnonzero(dead & (before.logits > -np.inf))
     alive = np.zeros(before.row_size, dtype=np.bool_)
     alive[after.ids[~dead]] = True
-    return np.flatnonzero(~alive[before.ids] & (before.logits > -np.inf))
+    lost = ~alive if before.is_whole else ~alive[before.ids]
+    return np.flatnonzero(lost & (before.logits > -np.inf))
 
 
 def standing(candidates: Candidates, token: int) -> tuple[int, float]:
@@ -185,4 +190,4 @@ def standing(candidates: Candidates, token: int) -> tuple[int, float]:
         return 0, 0.0
     logit = candidates.logits[position[0]]
     rank = int(np.count_nonzero(candidates.logits > logit)) + 1
-    return rank, float(candidates.weights()[position[0]]) / candidates.total
+    return rank, float(candidates.weights_at(position)[0]) / candidates.total

@@ -18,7 +18,7 @@ def apply(candidates: Candidates, values: Values, context: Context) -> Accept:
     tau, eta = values["mirostat_tau"], values["mirostat_eta"]
     mu = 2 * tau if context.memory is None else float(context.memory)
     if values["mirostat_mode"] == 1:
-        probabilities = candidates.weights()[candidates.head(_ESTIMATE_FROM)] / candidates.total
+        probabilities = candidates.weights_at(candidates.head(_ESTIMATE_FROM)) / candidates.total
         s_hat, k = estimate(probabilities.astype(np.float64), mu, candidates.row_size)
         candidates.keep_best(max(1, min(int(k), len(candidates))))
         context.note(mu=mu, s_hat=s_hat, k=k)
@@ -57,7 +57,7 @@ def surprise(candidates: Candidates, token: int) -> float:
     positions, there = candidates.find(np.array([token]))
     if not there[0]:
         return 0.0
-    return -math.log2(float(candidates.weights()[positions[0]]) / candidates.total)
+    return -math.log2(float(candidates.weights_at(positions)[0]) / candidates.total)
 
 
 SAMPLER = Sampler(

@@ -28,7 +28,7 @@ def above(candidates: Candidates, threshold: float) -> Ints:
     # No more than 1 / threshold tokens can reach it.
     most = len(candidates) if threshold * len(candidates) <= 1 else int(1 / threshold) + 1
     positions = candidates.head(most)
-    probabilities = candidates.weights()[positions] / candidates.total
+    probabilities = candidates.weights_at(positions) / candidates.total
     return positions[(probabilities >= threshold * (1 - 1e-6)) & (probabilities > 0)]
 
 
@@ -37,10 +37,10 @@ def _exclude(candidates: Candidates, obvious: Ints, flavour: str, vocabulary: Vo
         return
     if flavour == "mlx":
         lowest = candidates.logits[obvious[-1]]
-        out = obvious[(candidates.logits[obvious] > lowest) & ~_protected(candidates.ids[obvious], vocabulary)]
+        out = obvious[(candidates.logits[obvious] > lowest) & ~_protected(candidates.ids_at(obvious), vocabulary)]
     else:
         out = obvious[:-1]
-        if flavour == "ooba" and _protected(candidates.ids[out], vocabulary).any():
+        if flavour == "ooba" and _protected(candidates.ids_at(out), vocabulary).any():
             return
     if len(candidates) - len(out) >= max(1, least):
         mask = np.ones(len(candidates), dtype=np.bool_)
@@ -51,9 +51,9 @@ def _exclude(candidates: Candidates, obvious: Ints, flavour: str, vocabulary: Vo
 def _expected(candidates: Candidates, values: Values, vocabulary: Vocabulary) -> None:
     """ExLlama tosses no coin: what may go loses the expected share, the rest gains it."""
     obvious = above(candidates, values["xtc_threshold"])
-    obvious = obvious[~_protected(candidates.ids[obvious], vocabulary)]
+    obvious = obvious[~_protected(candidates.ids_at(obvious), vocabulary)]
     out = obvious[:-1]
-    mass = float(candidates.weights()[out].sum(dtype=np.float64)) / candidates.total
+    mass = float(candidates.weights_at(out).sum(dtype=np.float64)) / candidates.total
     if len(out) == 0 or mass >= 1.0:
         return
     probability = values["xtc_probability"]
