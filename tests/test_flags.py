@@ -40,7 +40,9 @@ def test_every_flag_is_accepted_reaches_its_setting_and_stands_in_help(item: obj
         tuple: ([str(tmp_path)], (tmp_path,)),
     }
     values, expected = by_kind.get(type(item.default), ([str(tmp_path)], tmp_path))
-    extra = {"listen": ["--gradio-auth", "u:p"]}.get(item.name, [])
+    if item.name == "api_cors_origin":
+        values, expected = ["https://a.example:3000"], "https://a.example:3000"
+    extra = {"listen": ["--gradio-auth", "u:p"], "admin_key": ["--api-key", "k"]}.get(item.name, [])
     for name in (name_of(item), *item.metadata["aliases"], name_of(item).replace("-", "_").replace("__", "--", 1)):
         assert getattr(read_flags([name, *values, *extra], None), item.name) == expected
     help_text = build_parser().format_help()
@@ -72,6 +74,11 @@ def test_every_flag_is_accepted_reaches_its_setting_and_stands_in_help(item: obj
         (["--data-dir", __file__], ["--data-dir", "folder is wanted"]),
         (["--data-dir", "a\0b"], ["--data-dir"]),
         (["--api", "--port", "5000"], ["--port", "--api-port", "5000"]),
+        (["--admin-key", "k"], ["--admin-key", "--api-key"]),
+        (["--api-key", "ключ"], ["--api-key", "ASCII"]),
+        (["--api-key", "@/no/such/file"], ["--api-key", "/no/such/file"]),
+        (["--api-cors-origin", "*"], ["--api-cors-origin", "*"]),
+        (["--api-cors-origin", "https://a.example/path"], ["--api-cors-origin", "https://a.example/path"]),
         (["--listen"], ["--listen", "--gradio-auth"]),
         (["--listen", "--nowebui"], ["--listen", "--api-key"]),
         (["--listen", "--gradio-auth", "u:p", "--api"], ["--listen", "--api-key"]),
@@ -145,6 +152,14 @@ def test_the_table_and_the_rows_hold_every_flag() -> None:
     for item in fields(Settings):
         assert f"`{name_of(item)}" in table
         assert any(row["flag"] == name_of(item) for row in rows)
+
+
+def test_keys_come_from_a_file_or_the_environment_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text(" from-file\n", encoding="utf-8")
+    assert read_flags(["--api-key", f"@{tmp_path / 'key'}"], None).api_key == "from-file"
+    monkeypatch.setenv("SAMPLER_LAB_API_KEY", "from-environment")
+    assert read_flags(["--listen", "--nowebui"], None).api_key == "from-environment"
+    assert read_flags(["--api-key", "given"], None).api_key == "given"
 
 
 def test_readme_has_the_table_as_it_is_now() -> None:

@@ -112,7 +112,7 @@ async def _run(start: Start) -> int:
     if start.api is not None:
         from webui.api import build_api
 
-        sites.append(Site(OriginGuard(build_api(services), hosts=hosts), start.api))
+        sites.append(Site(OriginGuard(build_api(services), hosts=hosts, origins=settings.cors_origins), start.api))
 
     async def ready() -> None:
         gc.freeze()

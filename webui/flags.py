@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields
@@ -78,9 +80,26 @@ def read_flags(arguments: Sequence[str], flags_file: Path | None = FLAGS_FILE) -
             except BadValue as error:
                 raise BadValue(f"{flags_file.name}, line {number}: {error.message}", param=error.param) from error
     values.update(_parse(arguments))
+    _read_keys(values)
     settings = Settings(**values)
     _check_together(settings)
     return settings
+
+
+def _read_keys(values: dict[str, Any]) -> None:
+    """Keys may stand in a file (@FILE) or in the environment, where no list of processes shows them."""
+    for name in ("api_key", "admin_key"):
+        value = values.get(name) or os.environ.get(f"SAMPLER_LAB_{name.upper()}", "")
+        if value.startswith("@"):
+            try:
+                value = Path(value[1:]).expanduser().read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                flag = "--" + name.replace("_", "-")
+                raise BadValue(f"{flag} {value}: the file cannot be read ({error}).", param=name) from error
+        if value and not (value.isascii() and value.isprintable()):
+            raise BadValue(f"--{name.replace('_', '-')}: use letters, digits and signs of ASCII only.", param=name)
+        if value:
+            values[name] = value
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -180,6 +199,12 @@ def _check_together(settings: Settings) -> None:
         raise BadValue(
             "--listen opens the API to other machines: add --api-key with a key of your own.", param="api_key"
         )
+    if settings.admin_key and not settings.api_key:
+        raise BadValue("--admin-key needs --api-key: without one everybody may do everything.", param="admin_key")
+    for origin in filter(None, settings.api_cors_origin.split(",")):
+        if not re.fullmatch(r"https?://[^/\s*]+", origin.strip()):
+            wanted = "http:// or https://, a host and perhaps a port"
+            raise BadValue(f"--api-cors-origin {origin}: {wanted} are wanted, nothing else.", param="api_cors_origin")
     if page and api and settings.port == settings.api_port:
         raise BadValue(f"--port and --api-port are both {settings.port}: give them different ports.", param="api_port")
 

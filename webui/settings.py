@@ -37,7 +37,17 @@ class Settings:
     gradio_auth: str = flag("", "who may open the page; several are separated by commas", value="USER:PASSWORD")
     api: bool = flag(False, "serve the API as well")
     api_port: int = flag(5000, "port of the API", low=1, high=HIGHEST_PORT)
-    api_key: str = flag("", "key that API clients must send", value="KEY")
+    api_key: str = flag(
+        "", "key that API clients must send; @FILE reads it; also from SAMPLER_LAB_API_KEY", value="KEY"
+    )
+    admin_key: str = flag(
+        "",
+        "key for loading and unloading models through the API; else the same; also SAMPLER_LAB_ADMIN_KEY",
+        value="KEY",
+    )
+    api_cors_origin: str = flag(
+        "", "web pages that may call the API from a browser; several are separated by commas", value="URL"
+    )
     nowebui: bool = flag(False, "serve only the API, no page")
     model: str = flag("", "model to load at start: a file, a folder or a name in the model folder", value="NAME")
     model_dir: tuple[Path, ...] = flag(
@@ -58,6 +68,11 @@ class Settings:
     @property
     def host(self) -> str:
         return "0.0.0.0" if self.listen else "127.0.0.1"
+
+    @property
+    def cors_origins(self) -> tuple[str, ...]:
+        """--api-cors-origin as a tuple."""
+        return tuple(origin.strip().rstrip("/") for origin in self.api_cors_origin.split(",") if origin.strip())
 
     @property
     def logins(self) -> tuple[tuple[str, str], ...]:

@@ -28,7 +28,7 @@ class Server:
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         (folder / "models").mkdir(exist_ok=True)
-        self.settings = replace(Settings(), model_dir=folder / "models", data_dir=folder, api=True, **settings)
+        self.settings = replace(Settings(), model_dir=(folder / "models",), data_dir=folder, api=True, **settings)
         self.services: Services
         self.loop = asyncio.new_event_loop()
         self.port = 0
@@ -45,7 +45,7 @@ class Server:
         self.loop.close()
 
     async def _serve(self) -> None:
-        library = Library([self.settings.model_dir], added_file=self.settings.data_dir / "added.json")
+        library = Library(self.settings.model_dir, added_file=self.settings.data_dir / "added.json")
         self.services = build_services(self.settings, library)
         app = OriginGuard(build_api(self.services))
         config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
