@@ -137,7 +137,7 @@ def _row(words: Words, entry: ModelEntry) -> Answer:
         "context": facts.context if facts else 0,
         "template": bool(facts and facts.chat_template),
         "layers": facts.layers if facts else 0,
-        "problem": entry.problem or "",
+        "problem": entry.problem_in(words.language) or "",
         "loadable": entry.loadable,
     }
 
@@ -155,5 +155,5 @@ def _short(words: Words, count: int) -> str:
 
 
 def build(services: Services) -> None:
-    with gr.Column(elem_classes="page"):
+    with gr.Column(elem_classes="page narrow"):
         ModelView(elem_id="model", server_functions=[server_function("model", services, ModelServer(services))])

@@ -44,10 +44,12 @@ async def write_on(models: Models, settings: ReplySettings, words: Words, prompt
                 stop=settings.stop,
             )
         )
-        shown = 0.0
+        shown, tokens = 0.0, 0
         async for event in stream:
             if isinstance(event, Token):
+                tokens += 1
                 state.parts.append(event.text)
+                state.line = words.count("writing.tokens", tokens)
             elif isinstance(event, Finished):
                 state.parts.append(event.text)
                 state.line = finished_line(words, event)

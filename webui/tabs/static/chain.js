@@ -78,7 +78,13 @@ Lab.drawings.chain = (root, { server, trigger }) => {
     const common = others.filter((param) => !param.advanced);
     node.append(el("div.line", {}, handle, toggle, title, control(stage, main, n, true), iconButton("close", t("chain.remove", { name: sampler.title }), () => remove(n))));
     if (common.length) node.append(el("div.others", {}, ...common.map((param) => control(stage, param, n, false))));
-    if (rare.length) node.append(el("details.rare", {}, el("summary", { text: t("chain.more") }), el("div.others", {}, ...rare.map((param) => control(stage, param, n, false)))));
+    if (rare.length) {
+      const box = el("div.others.rare", { hidden: true }, ...rare.map((param) => control(stage, param, n, false)));
+      const more = iconButton("next", t("chain.more", { name: sampler.title }), () => { box.hidden = !box.hidden; more.setAttribute("aria-expanded", String(!box.hidden)); }, { "aria-expanded": "false" });
+      more.classList.add("more-button");
+      title.append(more);
+      node.append(box);
+    }
     node.append(el("p.warning", { hidden: true }));
     dragging(node, handle, n);
     dress(node, stage);

@@ -54,6 +54,8 @@ Lab.drawings.chat = (root, { server }) => {
     state.chat = answer.chat;
     state.messages = answer.messages;
     state.running = answer.running;
+    // It may have ended between the two: then the first look of `watch` fetches it.
+    if (state.messages.at(-1)?.live && !state.running.includes(state.chat)) state.running = [...state.running, state.chat];
     state.version = 0;
     state.blocks = 0;
     title.textContent = answer.title || t("new.title");

@@ -86,7 +86,7 @@ Lab.drawings.status = (root, { server }) => {
   async function poll() {
     clearTimeout(timer);
     if (!document.hidden || !last.stage) show(await Lab.ask(server, "status", { ask: "state" }));
-    timer = setTimeout(poll, last.stage === "loading" || root.dataset.stage === "lost" ? 500 : 4000);
+    timer = setTimeout(poll, { loading: 500, lost: 500, none: 1500, failed: 1500 }[root.dataset.stage] ?? 4000);
   }
   Lab.refreshStatus = poll;
   document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
