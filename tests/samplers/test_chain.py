@@ -57,8 +57,20 @@ def test_order_is_obeyed() -> None:
     assert (len(hot_first), len(hot_last)) == (4, 2)
 
 
-def test_same_seed_same_tokens_traced_or_not() -> None:
-    chain = Chain.parse([["top_p", {"top_p": 0.99}], ["temperature", {"temperature": 1.5}]])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [["top_p", {"top_p": 0.99}], ["temperature", {"temperature": 1.5}]],
+        [["top_k", {"top_k": 60}], ["xtc", {"threshold": 0.02}], ["temperature", {"temperature": 1.2}]],
+        [["mirostat", {"tau": 6}]],
+        [["mirostat", {"mode": 1, "tau": 6}]],
+        [["adaptive_p", {"target": 0.3}]],
+        [["xtc", {"threshold": 0.01, "flavour": "mlx"}], ["mirostat", {}], ["skew", {"skew": 0.5}]],
+    ],
+    ids=str,
+)
+def test_same_seed_same_tokens_traced_or_not(steps: Any) -> None:
+    chain = Chain.parse(steps)
     tokens = []
     for trace in (lambda: None, Trace, CompactTrace):
         state, history = State(7), History()
@@ -69,6 +81,52 @@ def test_same_seed_same_tokens_traced_or_not() -> None:
         tokens.append(history.tokens.tolist())
     assert tokens[0] == tokens[1] == tokens[2]
     assert len(set(tokens[0])) > 5
+
+
+def test_a_rejected_pick_teaches_nothing() -> None:
+    chain, row = Chain.parse([["mirostat", {"tau": 2}], ["adaptive_p", {"target": 0.2}]]), a_row()
+    state = State(1)
+    for _ in range(3):
+        refused = chain.run(row, History(), state)
+    assert state.memory == {}
+    state.accept(refused)
+    assert set(state.memory) == {0, 1}
+    before = dict(state.memory)
+    copy = state.copy()
+    copy.accept(chain.run(row, History(), copy))
+    assert state.memory == before != copy.memory
+
+
+def test_mirostat_holds_the_surprise_it_was_told() -> None:
+    chain, state, history, seen = Chain.parse([["mirostat", {"tau": 4.0}]]), State(2), History(), []
+    for step in range(600):
+        row = a_row(step, 2000)
+        pick = chain.run(row, history, state)
+        state.accept(pick)
+        seen.append(-math.log2(pick.probability))
+    assert np.mean(seen[100:]) == pytest.approx(4.0, rel=0.1)
+
+
+def test_adaptive_p_holds_the_probability_it_was_told() -> None:
+    chain, state, seen = Chain.parse([["top_k", {"top_k": 40}], ["adaptive_p", {"target": 0.3}]]), State(2), []
+    for step in range(600):
+        row = a_row(step, 300)
+        trace = Trace()
+        pick = chain.run(row, History(), state, trace=trace)
+        state.accept(pick)
+        seen.append(trace.stages[0].probability)
+    assert np.mean(seen[100:]) == pytest.approx(0.3, abs=0.1)
+
+
+def test_an_odd_order_is_warned_of() -> None:
+    def warned(steps: Any) -> list[tuple[int, str]]:
+        return [(index, text.en.split(" ")[0]) for index, text in Chain.parse(steps).warnings()]
+
+    assert warned(BALANCED) == []
+    assert warned([["mirostat", {}], ["temperature", {}]]) == [(0, "It")]
+    assert warned([["temperature", {}], ["adaptive_p", {}], ["skew", {}]]) == []
+    assert warned([["xtc", {}], ["min_p", {}]]) == [(0, "Nothing")]
+    assert warned([["quadratic", {"smoothing_curve": 3.5}], ["min_p", {}], ["xtc", {}]]) == [(0, "Above")]
 
 
 def test_seed_minus_one_draws_a_seed_that_repeats_the_run() -> None:

@@ -93,9 +93,15 @@ class Chain:
         return any(stage.sampler.name == "guidance" for stage in self.plan)
 
     def warnings(self) -> list[tuple[int, Text]]:
-        """What is odd about the values, by place."""
-        found = ((stage.index, stage.sampler.warning(stage.values)) for stage in self.plan)
-        return [(index, text) for index, text in found if text is not None]
+        """What is odd about the values and the order, by place."""
+        found: list[tuple[int, Text]] = []
+        for place, stage in enumerate(self.plan):
+            warnings = (
+                stage.sampler.warning(stage.values),
+                _misplaced(stage, self.plan[:place], self.plan[place + 1 :]),
+            )
+            found += [(stage.index, text) for text in warnings if text is not None]
+        return found
 
     def run(
         self,
@@ -139,6 +145,20 @@ class Chain:
             if trace is not None:
                 trace.after(stage, candidates, context.notes or {})
         return tuple(commits)
+
+
+def _misplaced(stage: Stage, before: tuple[Stage, ...], after: tuple[Stage, ...]) -> Text | None:
+    if stage.sampler.family == "select" and any(later.sampler.family != "select" for later in after):
+        return Text(
+            "It decides on the pick itself and should come last: what follows distorts it.",
+            "Он сам решает, что выбрать, и должен стоять последним: то, что после него, искажает выбор.",
+        )
+    if stage.sampler.name == "xtc" and not any(earlier.sampler.family == "cut" for earlier in before):
+        return Text(
+            "Nothing has cut the tail before it: where it strikes, very unlikely tokens gain.",
+            "До него никто не отсёк хвост: когда он срабатывает, выигрывают и совсем маловероятные токены.",
+        )
+    return None
 
 
 def draw_from(candidates: Candidates, uniform: float) -> Draw:

@@ -17,7 +17,10 @@ _WARNING = Text("warning", "внимание")
 def effective_chain(steps: Iterable[Any], notes: Iterable[NotApplied] = (), language: str = "en") -> str:
     """One line a stage, in order; then what is not applied."""
     chain = steps if isinstance(steps, Chain) else Chain.parse(steps)
-    lines = [f"{stage.index + 1:>2}. {_line(stage, language)}" for stage in chain.stages]
+    warnings: dict[int, str] = {}
+    for index, text in chain.warnings():
+        warnings[index] = f"{warnings[index]} {text[language]}" if index in warnings else text[language]
+    lines = [f"{stage.index + 1:>2}. {_line(stage, warnings.get(stage.index), language)}" for stage in chain.stages]
     for note_index, note in enumerate(notes):
         if note_index == 0:
             lines.append(_NOT_APPLIED[language])
@@ -25,13 +28,12 @@ def effective_chain(steps: Iterable[Any], notes: Iterable[NotApplied] = (), lang
     return "\n".join(lines)
 
 
-def _line(stage: Stage, language: str) -> str:
+def _line(stage: Stage, warning: str | None, language: str) -> str:
     if stage.off:
         return f"{stage.sampler.name}  {_OFF[language]}"
     words = [f"{p.name}={shown(p, stage.values[p.name])}" for p in stage.sampler.params if _worth_saying(p, stage)]
     line = f"{stage.sampler.name}  {' '.join(words)}".rstrip()
-    warning = stage.sampler.warning(stage.values)
-    return f"{line}  ({_WARNING[language]}: {warning[language]})" if warning is not None else line
+    return f"{line}  ({_WARNING[language]}: {warning})" if warning is not None else line
 
 
 def _worth_saying(param: Param, stage: Stage) -> bool:
