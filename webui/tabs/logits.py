@@ -111,7 +111,7 @@ class LogitsServer:
     async def _ask_see(self, words: Words, asked: Asked) -> Answer:
         """The same position with another chain, seed or view: no model call while its row is kept."""
         view = self._view(asked)
-        return await self._seen(words, view)
+        return await self._tell(words, view, await self._funnel(view))
 
     async def _ask_go(self, words: Words, asked: Asked) -> Answer:
         """To another step of the walk; `node` -1 is one step back."""
@@ -250,8 +250,7 @@ class LogitsServer:
 
         return await asyncio.to_thread(run)
 
-    async def _seen(self, words: Words, view: View) -> Answer:
-        seen = await self._funnel(view)
+    async def _tell(self, words: Words, view: View, seen: Funnel) -> Answer:
         texts = view.look.lexicon.texts
 
         def draw() -> Answer:
@@ -263,11 +262,17 @@ class LogitsServer:
     async def _position(self, words: Words, asked: Asked) -> Answer:
         """A position that the page does not know yet: also its row and the walk."""
         view = self._view(asked)
-        told = await self._seen(words, view)
-        row = await self._looks.row(view.look, view.node)
-        walk = tell.tell_walk(view.look.tree, view.look.lexicon.texts, view.chain, words.language)
-        more = {"look": view.look.id, "node": view.node, "row": tell.tell_row(row), "walk": walk}
-        return {**told, **more, "model": view.look.lexicon.model.name, "prompt": view.look.prompt}
+        look = view.look
+        seen = await self._funnel(view)
+        return {
+            **await self._tell(words, view, seen),
+            "look": look.id,
+            "node": view.node,
+            "row": tell.tell_row(seen.row),
+            "walk": tell.tell_walk(look.tree, look.lexicon.texts, view.chain, words.language),
+            "model": look.lexicon.model.name,
+            "prompt": look.prompt,
+        }
 
     def _wants_bos(self, prompt: str) -> bool:
         info = self._models.status().info

@@ -67,7 +67,7 @@ class Looks:
 
     def __init__(self, models: Runtime, cache: RowCache | None = None) -> None:
         self._models = models
-        self.rows = cache or RowCache()
+        self.rows = RowCache() if cache is None else cache
         self._looks: OrderedDict[str, Look] = OrderedDict()
         self._lexicons: OrderedDict[str, Lexicon] = OrderedDict()
         self._lock = asyncio.Lock()
