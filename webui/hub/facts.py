@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from webui.hub.gguf import BadModelFile, Header, LongArray
+from webui.hub.gguf import Header, LongArray
 from webui.hub.quants import FILE_TYPES, in_words
+from webui.hub.reasons import bad
 
 Content = Literal["model", "part", "lora", "projector", "tokenizer", "imatrix"]
 _WITHOUT_ATTENTION = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
@@ -57,10 +58,16 @@ def facts_of(header: Header) -> ModelFacts:
     split_no, split_count = _count(metadata, "split.no"), max(1, _count(metadata, "split.count"))
     content = _content(header, split_no)
     if content == "part":
-        size = sum(tensor.bytes for tensor in header.tensors)
-        return ModelFacts(content, "", tensor_bytes=size, split_no=split_no, split_count=split_count)
+        return ModelFacts(
+            content,
+            "",
+            parameters=sum(tensor.elements for tensor in header.tensors),
+            tensor_bytes=sum(tensor.bytes for tensor in header.tensors),
+            split_no=split_no,
+            split_count=split_count,
+        )
     if not header.architecture:
-        raise BadModelFile("it does not say which architecture it is (general.architecture)")
+        raise bad("no_architecture")
     if content in ("lora", "imatrix", "projector"):
         return _short(header, content)
     return _model(header, content, split_no, split_count)
@@ -97,15 +104,15 @@ def _model(header: Header, content: Content, split_no: int, split_count: int) ->
     heads = _per_layer(header, "attention.head_count", layers, default=0)
     most = max(heads)
     if not most and header.architecture not in _WITHOUT_ATTENTION:
-        raise BadModelFile(f"{header.architecture}.attention.head_count is missing or 0")
+        raise bad("no_heads", key=f"{header.architecture}.attention.head_count")
     if most > 1024:
-        raise BadModelFile(f"{header.architecture}.attention.head_count is {most}, and at most 1024 are allowed")
+        raise bad("range", key=f"{header.architecture}.attention.head_count", value=most, low=1, high=1024)
     kv_heads = _per_layer(header, "attention.head_count_kv", layers, default=most)
     if max(kv_heads) > most:
-        raise BadModelFile(f"{header.architecture}.attention.head_count_kv is larger than the number of heads")
+        raise bad("kv_heads", key=f"{header.architecture}.attention.head_count_kv")
     explicit = int(_number(header.get("attention.key_length")))
     if most and not explicit and embedding % most:
-        raise BadModelFile(f"its embedding length {embedding} cannot be divided among {most} heads")
+        raise bad("heads_divide", embedding=embedding, heads=most)
     head_size = explicit or (embedding // most if most else 0)
     parameters = sum(tensor.elements for tensor in header.tensors)
     tensor_bytes = sum(tensor.bytes for tensor in header.tensors)
@@ -159,9 +166,9 @@ def _need(header: Header, key: str, low: int, high: int) -> int:
     value = header.get(key)
     name = f"{header.architecture}.{key}"
     if value is None:
-        raise BadModelFile(f"{name} is missing")
+        raise bad("missing", key=name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise BadModelFile(f"{name} is {value!r}, and {low} to {high} are allowed")
+        raise bad("range", key=name, value=repr(value), low=low, high=high)
     return value
 
 
@@ -173,9 +180,9 @@ def _per_layer(header: Header, key: str, layers: int, *, default: int) -> tuple[
     values = value if isinstance(value, tuple) else (value,) * layers
     name = f"{header.architecture}.{key}"
     if len(values) < layers:
-        raise BadModelFile(f"{name} has {len(values)} values for {layers} layers")
+        raise bad("few_values", key=name, count=len(values), layers=layers)
     if any(not isinstance(item, int) or isinstance(item, bool) or not 0 <= item < 1 << 31 for item in values):
-        raise BadModelFile(f"{name} is {value!r}, which is no size")
+        raise bad("no_size", key=name, value=repr(value))
     return tuple(values[:layers])
 
 

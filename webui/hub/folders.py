@@ -14,6 +14,7 @@ from typing import Any, Literal
 import orjson
 
 from webui.hub.facts import ModelFacts
+from webui.hub.reasons import Reason
 
 MAX_JSON = 64 << 20
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -26,73 +27,70 @@ class SeenFolder:
     size: int = 0
     files: tuple[Path, ...] = ()
     facts: ModelFacts | None = None
-    problem: str | None = None
+    reason: Reason | None = None
+    culprit: str = ""
+    """The file the reason is about, if it is not the folder."""
 
 
 def look_at_folder(path: Path) -> SeenFolder:
-    """What a folder holds. One with nothing of a model in it is "unusable" without a problem."""
+    """What a folder holds. One with nothing of a model in it is "unusable" without a reason."""
     files = sorted(file for file in path.iterdir() if file.is_file())
     names = {file.name for file in files}
     weights = tuple(file for file in files if file.suffix == ".safetensors")
     size = sum(file.stat().st_size for file in weights)
     if "adapter_config.json" in names:
-        return SeenFolder("lora", size, weights, None, "It is a LoRA: it is applied to a model, not loaded alone.")
+        return SeenFolder("lora", size, weights, None, Reason("lora"))
     if not weights:
         return _without_weights(files, names)
     config = _json(path / "config.json")
     if not config:
-        return SeenFolder("unusable", size, weights, None, f"{path.name} has weights but no readable config.json.")
+        return SeenFolder("unusable", size, weights, None, Reason("no_config"))
     missing = _missing_shards(path, names)
     if missing:
-        return SeenFolder("unusable", size, weights, None, f"Files are missing: {', '.join(missing)}.")
-    problem = next((reason for file in weights if (reason := check_safetensors(file))), None)
-    if problem:
-        return SeenFolder("unusable", size, weights, None, problem)
+        return SeenFolder("unusable", size, weights, None, Reason("shards", {"names": ", ".join(missing)}))
+    for file in weights:
+        if reason := check_safetensors(file):
+            return SeenFolder("unusable", size, weights, None, reason, file.name)
     kind = _quantiser(config, names)
     return SeenFolder(kind, size, weights, _facts(path, config, kind, size))
 
 
 def _without_weights(files: list[Path], names: set[str]) -> SeenFolder:
     if any(file.suffix in _PICKLES for file in files):
-        reason = "Its weights are Python pickles, which can run code and are never loaded: get a GGUF version."
-        return SeenFolder("unusable", problem=reason)
+        return SeenFolder("unusable", reason=Reason("pickles"))
     if names & set(_TOKENIZERS):
-        return SeenFolder("tokenizer", problem="It holds a tokenizer only, no weights.")
+        return SeenFolder("tokenizer", reason=Reason("tokenizer"))
     if "config.json" in names and isinstance(_json(files[0].parent / "config.json").get("model_type"), str):
-        return SeenFolder("unusable", problem="It has a configuration but no weights.")
+        return SeenFolder("unusable", reason=Reason("config_only"))
     return SeenFolder("unusable")
 
 
-def check_safetensors(path: Path) -> str | None:
+def check_safetensors(path: Path) -> Reason | None:
     """Why a safetensors file cannot be trusted, None if its header is sound. The weights are not read."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(8)
-            if len(start) < 8:
-                return f"{path.name} is too short to be a safetensors file."
-            (length,) = struct.unpack("<Q", start)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else MAX_JSON + 1
             if length > min(MAX_JSON, size - 8):
-                return f"{path.name} is not a safetensors file, or it is cut off."
+                return Reason("not_safetensors")
             header = orjson.loads(file.read(length))
     except orjson.JSONDecodeError:
-        return f"{path.name} is not a safetensors file: its header cannot be read."
+        return Reason("not_safetensors")
     except OSError as error:
-        return f"{path.name} cannot be read: {error.strerror}."
-    if not isinstance(header, dict):
-        return f"{path.name} is not a safetensors file: its header is no table."
-    return _check_tensors(path.name, header, size - 8 - length)
+        return Reason("unreadable", {"why": error.strerror or str(error)})
+    return _check_tensors(header, size - 8 - length) if isinstance(header, dict) else Reason("not_safetensors")
 
 
-def _check_tensors(name: str, header: Mapping[str, Any], space: int) -> str | None:
+def _check_tensors(header: Mapping[str, Any], space: int) -> Reason | None:
     for tensor, entry in header.items():
         if tensor == "__metadata__":
             continue
         offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
         if not isinstance(offsets, list) or len(offsets) != 2 or not all(isinstance(item, int) for item in offsets):
-            return f"{name} is damaged: tensor {tensor!r} has no place."
+            return Reason("tensor_place", {"name": tensor})
         if not 0 <= offsets[0] <= offsets[1] <= space:
-            return f"{name} is cut off or damaged: tensor {tensor!r} reaches past the end."
+            return Reason("tensor_end", {"name": tensor})
     return None
 
 

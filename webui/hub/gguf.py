@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from webui.errors import LoadFailed
 from webui.hub.quants import TENSOR_TYPES, TensorType
+from webui.hub.reasons import BadModelFile as BadModelFile
+from webui.hub.reasons import Reason, bad
 
 MAX_ENTRIES = 65_536
 MAX_STRING = 1 << 20
@@ -40,22 +41,16 @@ _SCALARS: Mapping[int, struct.Struct] = {
     12: struct.Struct("<d"),
 }
 _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs", "it is a Git LFS pointer, not the model itself: download the real file"),
-    (b"PK\x03\x04", "it is a zip archive (perhaps a PyTorch pickle): only GGUF and safetensors are loaded"),
-    (b"\x80\x02", "it is a Python pickle: these can run code and are never loaded"),
-    (b"\x80\x04", "it is a Python pickle: these can run code and are never loaded"),
-    (b"tjgg", "it is in the old GGML format: get a GGUF version of it"),
-    (b"fmgg", "it is in the old GGML format: get a GGUF version of it"),
-    (b"lmgg", "it is in the old GGML format: get a GGUF version of it"),
-    (b"\x1f\x8b", "it is a gzip archive: unpack it first"),
-    (b"7z\xbc\xaf", "it is a 7z archive: unpack it first"),
+    (b"version https://git-lfs", "lfs"),
+    (b"PK\x03\x04", "zip"),
+    (b"\x80\x02", "pickle"),
+    (b"\x80\x04", "pickle"),
+    (b"tjgg", "ggml"),
+    (b"fmgg", "ggml"),
+    (b"lmgg", "ggml"),
+    (b"\x1f\x8b", "gzip"),
+    (b"7z\xbc\xaf", "7z"),
 )
-
-
-class BadModelFile(LoadFailed):
-    """The file is not a model that can be loaded; the message says why."""
-
-    code = "bad_model_file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +120,13 @@ class _Reader:
         if len(self.data) - self.at >= count:
             return
         if count > self.remaining:
-            raise BadModelFile(f"it ends in the middle of its header (at byte {self.size}): it is cut off or damaged")
+            raise bad("cut_header", size=self.size)
         rest = self.data[self.at :]
         self._base += self.at
         self.data = rest + self._file.read(max(count, _WINDOW))
         self.at = 0
         if len(self.data) < count:
-            raise BadModelFile("it became shorter while it was being read")
+            raise bad("shrank")
 
     def number(self, kind: struct.Struct) -> Any:
         self.need(kind.size)
@@ -139,10 +134,11 @@ class _Reader:
         self.at += kind.size
         return value
 
-    def string(self, what: str, limit: int = MAX_STRING) -> str:
+    def string(self, too_long: str, key: str = "", limit: int = MAX_STRING) -> str:
+        """A text; `too_long` is the reason given if its length cannot be true."""
         size = self.number(_U64)
         if size > limit or size > self.remaining:
-            raise BadModelFile(f"{what} claims to be {size} bytes long: the header is damaged or hostile")
+            raise bad(too_long, key=key, size=size)
         self.need(size)
         text = self.data[self.at : self.at + size]
         self.at += size
@@ -150,7 +146,7 @@ class _Reader:
 
     def skip(self, count: int) -> None:
         if count > self.remaining:
-            raise BadModelFile(f"it ends in the middle of its header (at byte {self.size}): it is cut off or damaged")
+            raise bad("cut_header", size=self.size)
         target = self.position + count
         self._file.seek(target)
         self._base, self.data, self.at = target, b"", 0
@@ -166,9 +162,7 @@ class _Reader:
                 data, at, end = self.data, self.at, len(self.data) - 8
             size = unpack(data, at)[0]
             if size > MAX_TOKEN:
-                raise BadModelFile(
-                    f"an entry of {key} claims to be {size} bytes long: the header is damaged or hostile"
-                )
+                raise bad("long_entry", key=key, size=size)
             at += 8 + size
             if at > end + 8:
                 self.at = at - size
@@ -182,41 +176,41 @@ def read_header(path: Path) -> Header:
     """The checked header of `path`; BadModelFile, which names the file and the reason, if it cannot be trusted."""
     try:
         if path.is_dir():
-            raise BadModelFile("it is a folder, not a file")
+            raise bad("folder")
         with path.open("rb") as file:
             size = path.stat().st_size
             return _read(_Reader(file, size), size)
     except BadModelFile as error:
-        raise BadModelFile(f"{path.name} cannot be loaded: {error.message}.") from error
+        raise BadModelFile(error.reason, path.name) from error
     except OSError as error:
-        raise BadModelFile(f"{path.name} cannot be read: {error.strerror or error}.") from error
+        raise BadModelFile(Reason("unreadable", {"why": error.strerror or str(error)}), path.name) from error
 
 
 def _read(reader: _Reader, size: int) -> Header:
     _check_magic(reader)
     version = reader.number(_U32)
     if version == 1:
-        raise BadModelFile("it is in GGUF version 1, which is no longer supported: get a newer file")
+        raise bad("version_1")
     if version in (2 << 24, 3 << 24):
-        raise BadModelFile("it was written for a big-endian machine: get the usual (little-endian) file")
+        raise bad("big_endian")
     if version not in (2, 3):
-        raise BadModelFile(f"it has GGUF version {version}, and only 2 and 3 are known")
+        raise bad("version", version=version)
     n_tensors, n_pairs = reader.number(_U64), reader.number(_U64)
-    for count, what in ((n_tensors, "tensors"), (n_pairs, "metadata entries")):
+    for count, too_many in ((n_tensors, "many_tensors"), (n_pairs, "many_pairs")):
         if count > MAX_ENTRIES or count > size // 16:
-            raise BadModelFile(f"it claims to hold {count} {what}: the header is damaged or hostile")
+            raise bad(too_many, count=count)
     metadata = _metadata(reader, n_pairs)
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or isinstance(alignment, bool) or alignment not in {8 << i for i in range(10)}:
-        raise BadModelFile(f"its alignment is {alignment!r}, and only powers of two from 8 to 4096 are allowed")
+        raise bad("alignment", value=repr(alignment))
     raw = _tensors(reader, n_tensors)
     start = (reader.position + alignment - 1) // alignment * alignment
     for tensor in raw:
         if tensor.offset % alignment:
-            raise BadModelFile(f"the offset of tensor {tensor.name!r} is not aligned")
+            raise bad("unaligned", name=tensor.name)
         if tensor.offset + tensor.bytes > size - start:
             missing = start + tensor.offset + tensor.bytes - size
-            raise BadModelFile(f"tensor {tensor.name!r} reaches {missing} bytes past the end: the file is cut off")
+            raise bad("past_end", name=tensor.name, missing=missing)
     return Header(version, metadata, raw, start, size)
 
 
@@ -226,12 +220,12 @@ def read_beginning(file: BinaryIO, size: int) -> Mapping[str, Any]:
     _check_magic(reader)
     version = reader.number(_U32)
     if version not in (2, 3):
-        raise BadModelFile(f"it has GGUF version {version}, and only 2 and 3 are known")
+        raise bad("version", version=version)
     _, n_pairs = reader.number(_U64), reader.number(_U64)
     found: dict[str, Any] = {}
     try:
         for _ in range(min(n_pairs, MAX_ENTRIES)):
-            key = reader.string("a metadata key", MAX_TOKEN)
+            key = reader.string("long_key", limit=MAX_TOKEN)
             kind = reader.number(_U32)
             found[key] = _array(reader, key) if kind == _ARRAY else _scalar(reader, kind, key)
     except BadModelFile:
@@ -242,7 +236,7 @@ def read_beginning(file: BinaryIO, size: int) -> Mapping[str, Any]:
 
 def _check_magic(reader: _Reader) -> None:
     if reader.size == 0:
-        raise BadModelFile("it is empty")
+        raise bad("empty")
     reader.need(min(reader.size, 32))
     first = reader.data[:32]
     if first[:4] == b"GGUF":
@@ -250,23 +244,23 @@ def _check_magic(reader: _Reader) -> None:
         return
     for magic, reason in _OTHER_FORMATS:
         if first.startswith(magic):
-            raise BadModelFile(reason)
+            raise bad(reason)
     text = first.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise BadModelFile("it is a web page, not a model: the download went wrong")
+        raise bad("web_page")
     if first[8:9] == b"{":
-        raise BadModelFile("it is a safetensors file under another name")
-    raise BadModelFile("it is not a GGUF file")
+        raise bad("safetensors_name")
+    raise bad("not_gguf")
 
 
 def _metadata(reader: _Reader, count: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for _ in range(count):
-        key = reader.string("a metadata key", MAX_TOKEN)
+        key = reader.string("long_key", limit=MAX_TOKEN)
         if not key:
-            raise BadModelFile("a metadata key is empty")
+            raise bad("empty_key")
         if key in found:
-            raise BadModelFile(f"the metadata key {key!r} appears twice")
+            raise bad("key_twice", key=key)
         kind = reader.number(_U32)
         found[key] = _array(reader, key) if kind == _ARRAY else _scalar(reader, kind, key)
     return found
@@ -274,21 +268,21 @@ def _metadata(reader: _Reader, count: int) -> dict[str, Any]:
 
 def _scalar(reader: _Reader, kind: int, key: str) -> Any:
     if kind == _STRING:
-        return reader.string(key)
+        return reader.string("long_value", key)
     if kind not in _SCALARS:
-        raise BadModelFile(f"the value of {key!r} has the unknown type {kind}")
+        raise bad("value_type", key=key, type=kind)
     return reader.number(_SCALARS[kind])
 
 
 def _array(reader: _Reader, key: str) -> Any:
     kind, count = reader.number(_U32), reader.number(_U64)
     if kind == _ARRAY:
-        raise BadModelFile(f"{key!r} is an array of arrays, which no engine reads")
+        raise bad("nested_array", key=key)
     if kind != _STRING and kind not in _SCALARS:
-        raise BadModelFile(f"the array {key!r} has the unknown type {kind}")
+        raise bad("array_type", key=key, type=kind)
     width = 8 if kind == _STRING else _SCALARS[kind].size
     if count > reader.remaining // width:
-        raise BadModelFile(f"{key!r} claims to hold {count} values: the header is damaged or hostile")
+        raise bad("long_array", key=key, count=count)
     if count <= MAX_KEPT:
         return tuple(_scalar(reader, kind, key) for _ in range(count))
     if kind == _STRING:
@@ -302,20 +296,20 @@ def _tensors(reader: _Reader, count: int) -> tuple[Tensor, ...]:
     tensors: list[Tensor] = []
     names: set[str] = set()
     for _ in range(count):
-        name = reader.string("a tensor name", MAX_TOKEN)
+        name = reader.string("long_name", limit=MAX_TOKEN)
         if name in names:
-            raise BadModelFile(f"the tensor name {name!r} appears twice")
+            raise bad("tensor_twice", name=name)
         names.add(name)
         n_dims = reader.number(_U32)
         if not 1 <= n_dims <= 4:
-            raise BadModelFile(f"tensor {name!r} has {n_dims} dimensions, and 1 to 4 are allowed")
+            raise bad("dimensions", name=name, count=n_dims)
         shape = tuple(reader.number(_U64) for _ in range(n_dims))
         if any(size == 0 for size in shape) or math.prod(shape) >= 1 << 63:
-            raise BadModelFile(f"tensor {name!r} has the impossible shape {shape}")
+            raise bad("shape", name=name, shape=shape)
         kind = reader.number(_U32)
         if kind not in TENSOR_TYPES:
-            raise BadModelFile(f"tensor {name!r} has the unknown type {kind}")
+            raise bad("tensor_type", name=name, type=kind)
         if shape[0] % TENSOR_TYPES[kind].block:
-            raise BadModelFile(f"the rows of tensor {name!r} are not whole blocks of {TENSOR_TYPES[kind].name}")
+            raise bad("blocks", name=name, type=TENSOR_TYPES[kind].name)
         tensors.append(Tensor(name, shape, TENSOR_TYPES[kind], reader.number(_U64)))
     return tuple(tensors)

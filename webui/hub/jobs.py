@@ -21,7 +21,8 @@ from webui.files import safe_child, write_atomically
 from webui.hub.advice import Offer
 from webui.hub.faults import BadName, DiskFull, Exists, HubFault, NotWritten
 from webui.hub.folders import check_safetensors
-from webui.hub.gguf import BadModelFile, read_header
+from webui.hub.gguf import read_header
+from webui.hub.reasons import BadModelFile
 from webui.hub.reference import is_safe_path
 from webui.hub.search import RemoteFile
 
@@ -143,12 +144,12 @@ def check_content(job: Job, number: int) -> None:
         try:
             read_header(part)
         except BadModelFile as error:
-            reason = error.message
+            reason = error.reason
     elif file.name.lower().endswith(".safetensors"):
         reason = check_safetensors(part)
     if reason:
         part.unlink(missing_ok=True)
-        raise BadModelFile(reason.replace(part.name, file.name))
+        raise BadModelFile(reason, file.name)
 
 
 def put_in_place(job: Job) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from typing import Literal
 import orjson
 
 from webui.errors import BadValue, LoadFailed
-from webui.files import write_atomically
+from webui.files import safe_child, write_atomically
 from webui.hub.facts import Content, ModelFacts, facts_of
 from webui.hub.folders import look_at_folder
-from webui.hub.gguf import BadModelFile, read_header
+from webui.hub.gguf import read_header
+from webui.hub.reasons import BadModelFile, Reason
 from webui.settings import STARTER_PACKAGE
 
 Kind = Literal["gguf", "exl2", "gptq", "safetensors", "lora", "projector", "tokenizer", "unusable"]
@@ -37,7 +39,7 @@ class UnknownModel(BadValue):
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model. `name` is what --model, the API and the list say; `problem` why it cannot be loaded alone."""
+    """One model. `name` is what --model, the API and the list say; `reason` why it cannot be loaded alone."""
 
     name: str
     path: Path
@@ -47,11 +49,21 @@ class ModelEntry:
     modified: float
     origin: Literal["folder", "added", "starter"] = "folder"
     facts: ModelFacts | None = None
-    problem: str | None = None
+    reason: Reason | None = None
+    culprit: str = ""
+    """The file the reason is about, if it is not `path` itself."""
+
+    @property
+    def problem(self) -> str | None:
+        return self.problem_in("en")
+
+    def problem_in(self, language: str) -> str | None:
+        """Why it cannot be loaded, as a sentence in English or Russian."""
+        return self.reason.sentence(self.culprit or self.path.name, language) if self.reason else None
 
     @property
     def loadable(self) -> bool:
-        return self.problem is None and self.kind in ("gguf", "exl2", "gptq", "safetensors")
+        return self.reason is None and self.kind in ("gguf", "exl2", "gptq", "safetensors")
 
 
 class Library:
@@ -61,7 +73,7 @@ class Library:
         self.folders = tuple(Path(folder) for folder in folders)
         self._added_file = added_file
         self._starter = starter
-        self._facts: dict[tuple[str, int, int], ModelFacts | str] = {}
+        self._facts: dict[tuple[str, int, int], ModelFacts | Reason] = {}
         self._entries: tuple[ModelEntry, ...] | None = None
 
     def entries(self) -> tuple[ModelEntry, ...]:
@@ -134,11 +146,31 @@ class Library:
         if not target.exists():
             raise BadValue(f"There is nothing at {target}.", param="path")
         entry = self.look_at(target.resolve(), origin="added")
-        if entry.problem:
-            raise BadModelFile(entry.problem, param="path")
+        if entry.reason:
+            raise BadModelFile(entry.reason, entry.culprit or entry.path.name, param="path")
         self._write_added((*(known for known in self.added() if known != entry.path), entry.path))
         self._entries = None
         return entry
+
+    def take(self, upload: Path, name: str) -> ModelEntry:
+        """Move a file that was dragged in to the first model folder, once its header has been checked."""
+        if not name.lower().endswith(".gguf"):
+            raise BadModelFile(Reason("not_gguf"), name, param="file")
+        if not self.folders:
+            raise BadValue("There is no model folder to put the file in: name one with --model-dir.", param="file")
+        target = safe_child(self.folders[0], name)
+        if target.exists():
+            raise BadValue(f"There is a file {name} in the model folder already: rename one of them.", param="file")
+        try:
+            facts_of(read_header(upload))
+        except BadModelFile as error:
+            raise BadModelFile(error.reason, name, param="file") from error
+        self.folders[0].mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.part")
+        shutil.move(upload, beside)
+        beside.replace(target)
+        self._entries = None
+        return self.look_at(target, origin="folder")
 
     def forget(self, path: Path) -> None:
         """Take a path off the list; the file stays."""
@@ -162,63 +194,78 @@ class Library:
                 yield self._file(place / name, _display_name(place / name, folder), "folder")
             if place != folder and not any(name.lower().endswith(".gguf") for name in files):
                 entry = self._folder(place, name=place.relative_to(folder).as_posix())
-                if entry.kind != "unusable" or entry.problem:
+                if entry.kind != "unusable" or entry.reason:
                     yield entry
 
     def _folder(self, path: Path, name: str | None = None) -> ModelEntry:
         seen = look_at_folder(path)
         stamp = path.stat().st_mtime
         return ModelEntry(
-            name or path.name, path, seen.kind, seen.size, seen.files, stamp, "folder", seen.facts, seen.problem
+            name or path.name,
+            path,
+            seen.kind,
+            seen.size,
+            seen.files,
+            stamp,
+            facts=seen.facts,
+            reason=seen.reason,
+            culprit=seen.culprit,
         )
 
     def _file(self, path: Path, name: str, origin: Literal["folder", "added", "starter"]) -> ModelEntry:
         parts, missing = _parts(path)
+
+        def unusable(reason: Reason, culprit: str = "", size: int = 0, stamp: float = 0.0) -> ModelEntry:
+            return ModelEntry(name, parts[0], "unusable", size, parts, stamp, origin, None, reason, culprit)
+
         try:
             stats = [part.stat() for part in parts if part not in missing]
         except OSError as error:
-            return ModelEntry(name, path, "unusable", 0, (), 0.0, origin, None, f"{path.name}: {error.strerror}.")
+            return unusable(Reason("unreadable", {"why": error.strerror or str(error)}), path.name)
         size, stamp = sum(s.st_size for s in stats), max((s.st_mtime for s in stats), default=0.0)
         if missing:
-            names = ", ".join(part.name for part in missing)
-            problem = f"{len(missing)} of {len(parts)} parts are missing: {names}."
-            return ModelEntry(name, path, "unusable", size, parts, stamp, origin, None, problem)
-        facts: ModelFacts | None = None
-        try:
-            looked = [self._facts_of(part) for part in parts]
-            facts = _joined(looked, parts, path)
-        except BadModelFile as error:
-            return ModelEntry(name, parts[0], "unusable", size, parts, stamp, origin, None, error.message)
-        kind, reason = _WHAT_IT_IS[facts.content]
-        return ModelEntry(name, parts[0], kind, size, parts, stamp, origin, facts, reason)
+            values = {"missing": len(missing), "count": len(parts), "names": ", ".join(part.name for part in missing)}
+            return unusable(Reason("parts_missing", values), name, size, stamp)
+        looked: list[ModelFacts] = []
+        for part in parts:
+            seen = self._facts_of(part)
+            if isinstance(seen, Reason):
+                return unusable(seen, part.name, size, stamp)
+            looked.append(seen)
+        first = looked[0]
+        if first.content == "model" and first.split_count != len(parts):
+            return unusable(Reason("split_names", {"count": first.split_count, "found": len(parts)}), "", size, stamp)
+        kind, code = _WHAT_IT_IS[first.content]
+        reason = Reason(code) if code else None
+        return ModelEntry(name, parts[0], kind, size, parts, stamp, origin, _joined(looked), reason)
 
-    def _facts_of(self, path: Path) -> ModelFacts:
-        stat = path.stat()
+    def _facts_of(self, path: Path) -> ModelFacts | Reason:
+        try:
+            stat = path.stat()
+        except OSError as error:
+            return Reason("unreadable", {"why": error.strerror or str(error)})
         key = (str(path), stat.st_size, stat.st_mtime_ns)
         known = self._facts.get(key)
         if known is None:
             try:
                 known = facts_of(read_header(path))
             except BadModelFile as error:
-                known = (
-                    error.message if path.name in error.message else f"{path.name} cannot be loaded: {error.message}."
-                )
+                known = error.reason
             self._facts[key] = known
-        if isinstance(known, str):
-            raise BadModelFile(known)
         return known
 
 
-_WHAT_IT_IS: Mapping[Content, tuple[Kind, str | None]] = MappingProxyType(
+_WHAT_IT_IS: Mapping[Content, tuple[Kind, str]] = MappingProxyType(
     {
-        "model": ("gguf", None),
-        "lora": ("lora", "It is a LoRA: it is applied to a model, not loaded alone."),
-        "projector": ("projector", "It is the image part of a model (mmproj): it is not loaded alone."),
-        "tokenizer": ("tokenizer", "It holds a tokenizer only, no weights."),
-        "imatrix": ("unusable", "It is an importance matrix, used to quantise; not a model."),
-        "part": ("unusable", "It is a later part of a split model: choose the first part."),
+        "model": ("gguf", ""),
+        "lora": ("lora", "lora"),
+        "projector": ("projector", "projector"),
+        "tokenizer": ("tokenizer", "tokenizer"),
+        "imatrix": ("unusable", "imatrix"),
+        "part": ("unusable", "part"),
     }
 )
+"""What a file is called by what it holds, and the reason why it is not loaded alone."""
 
 
 def starter_model() -> Path | None:
@@ -259,17 +306,13 @@ def _parts(path: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     return parts, tuple(part for part in parts if not part.exists())
 
 
-def _joined(looked: list[ModelFacts], parts: tuple[Path, ...], path: Path) -> ModelFacts:
+def _joined(looked: list[ModelFacts]) -> ModelFacts:
+    """The facts of a model in parts: the first part has its dimensions, all have its weights."""
     first = looked[0]
-    if first.content == "model" and first.split_count != len(parts):
-        raise BadModelFile(
-            f"{path.name} cannot be loaded: it is one of {first.split_count} parts, and {len(parts)} fit its name "
-            "(keep the names -00001-of-0000N as they were)."
-        )
     if len(looked) == 1:
         return first
     size = sum(part.tensor_bytes for part in looked)
-    parameters = first.parameters * size // first.tensor_bytes if first.tensor_bytes else 0
+    parameters = sum(part.parameters for part in looked)
     bits = 8 * size / parameters if parameters else first.bits_per_weight
     return replace(first, tensor_bytes=size, parameters=parameters, bits_per_weight=bits)
 
