@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from webui.samplers import BALANCED, SAMPLERS, Chain, History, State, Trace, Vocabulary
 from webui.samplers.candidates import Candidates
 from webui.samplers.declare import Param
+from webui.samplers.stages.dry import repeats
 from webui.types import Step
 
 VOCABULARY = Vocabulary(size=40, end_ids=(3,), newline_ids=(7,), pieces=lambda token: f"{token} ".encode())
@@ -161,3 +162,19 @@ def test_xtc_fires_as_often_as_it_says() -> None:
         chain.apply(candidates, History(), state)
         fired += len(candidates) == 1
     assert abs(fired - 6000) < 3.5 * (20_000 * 0.3 * 0.7) ** 0.5
+
+
+@given(
+    tokens=st.lists(st.integers(0, 3), min_size=1, max_size=200), allowed=st.integers(1, 4), limit=st.integers(0, 60)
+)
+def test_dry_finds_the_repeats_a_plain_loop_finds(tokens: list[int], allowed: int, limit: int) -> None:
+    recent = np.array(tokens, dtype=np.int32)
+    longest: dict[int, int] = {}
+    for end in range(len(tokens) - 1):
+        length = 0
+        while length <= end and length < limit and tokens[end - length] == tokens[-1 - length]:
+            length += 1
+        if length >= allowed and len(tokens) > allowed:
+            longest[tokens[end + 1]] = max(longest.get(tokens[end + 1], 0), length)
+    found, lengths = repeats(recent, allowed, limit, 1000)
+    assert dict(zip(found.tolist(), lengths.tolist(), strict=True)) == longest

@@ -39,24 +39,39 @@ def repeats(recent: Tokens, allowed: int, limit: int, longest: int) -> tuple[Ids
     Looks back from every earlier occurrence of the last token at once, dropping those that no longer match.
     """
     nothing = np.empty(0, dtype=np.int64)
-    count = len(recent)
     limit = min(limit, longest)
-    if count <= allowed or limit < allowed or limit <= 0:
+    if len(recent) <= allowed or limit < allowed or limit <= 0:
         return nothing, nothing
-    ends = np.flatnonzero(recent[:-1] == recent[-1])
-    lengths = np.ones(len(ends), dtype=np.int64)
-    alive = np.arange(len(ends))
-    for length in range(1, limit):
-        starts = ends[alive] - length
-        alive = alive[(starts >= 0) & (recent[starts] == recent[count - 1 - length])]
-        if len(alive) == 0:
-            break
-        lengths[alive] += 1
+    ends, lengths = _matches(recent, limit)
     long_enough = lengths >= allowed
     following, places = np.unique(recent[ends[long_enough] + 1], return_inverse=True)
     longest_of = np.zeros(len(following), dtype=np.int64)
     np.maximum.at(longest_of, places, lengths[long_enough])
     return following, longest_of
+
+
+def _matches(recent: Tokens, limit: int) -> tuple[Ids, Ids]:
+    """Where the last token was before, and how far what led up to it is the same as what led up to the end."""
+    count = len(recent)
+    match = recent[:-1] == recent[-1]
+    ends = np.flatnonzero(match)
+    every = match.astype(np.int32)
+    length = 1
+    # A text that goes round in circles matches nearly everywhere: whole rows are then faster than lists of places.
+    while length < limit and np.count_nonzero(match) * 16 > count:
+        match[length:] &= recent[: count - 1 - length] == recent[count - 1 - length]
+        match[:length] = False
+        every += match
+        length += 1
+    lengths = every[ends].astype(np.int64)
+    alive = np.flatnonzero(match[ends])
+    for further in range(length, limit):
+        starts = ends[alive] - further
+        alive = alive[(starts >= 0) & (recent[starts] == recent[count - 1 - further])]
+        if len(alive) == 0:
+            break
+        lengths[alive] += 1
+    return ends, lengths
 
 
 SAMPLER = Sampler(
