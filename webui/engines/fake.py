@@ -12,7 +12,7 @@ end            True: the reply is followed by the end-of-sequence token; False: 
 sharpness      20.0: how far the scripted token's logit stands above the others, which are fixed noise in -4..0. With
                20 every sane chain follows the script; with 0 the text is random and the seed decides.
 n_vocab        4096 (300..1048576): width of a row. Tokens 0-255 are the bytes, then <s>, </s>, <|im_start|>,
-               <|im_end|>, then words in the order they were first seen.
+               <|im_end|>, words in the order they were first seen, and from the middle on " w2048", " w2049"...
 delay          0.0: seconds a step takes, for all its sequences together. prompt_delay: seconds for each prompt token.
 load_seconds   0.0: how long loading takes, in `load_steps` (10) steps of progress.
 load_error     "": loading fails with this sentence.
@@ -47,17 +47,20 @@ _SPECIAL = {"<s>": BOS, "</s>": EOS, "<|im_start|>": IM_START, "<|im_end|>": IM_
 _SPECIAL_NAMES = {token: text.encode() for text, token in _SPECIAL.items()}
 _FIRST_WORD = 260
 _SPLITTERS = {"words": re.compile(r" ?\w+|.", re.DOTALL), "characters": re.compile(r".", re.DOTALL)}
+_FIXED_WORD = re.compile(r" w([1-9]\d*)")
 _SPECIAL_SPLITTER = re.compile("(" + "|".join(re.escape(text) for text in _SPECIAL) + ")")
 
 
 class Vocabulary:
-    """Words get ids as they are first seen; what finds no room is written as bytes."""
+    """Words get ids as they are first seen, in the lower half; the upper half are fixed words (" w3000"), so that
+    random tokens have text too. What finds no room is written as bytes."""
 
     def __init__(self, script: Script) -> None:
         self._ids: dict[str, int] = {}
         self._pieces = [bytes([n]) for n in range(256)] + [b""] * 4
         self._splitter = _SPLITTERS.get(script.split)
-        self._limit = script.n_vocab
+        self._first_fixed = max(_FIRST_WORD, script.n_vocab // 2)
+        self._size = script.n_vocab
         self._lock = threading.Lock()
 
     def tokenize(self, text: str, special: bool) -> list[int]:
@@ -76,9 +79,13 @@ class Vocabulary:
     def _word(self, text: str) -> list[int]:
         if len(text) == 1 and (text < "\x80" or text > "\uffff"):
             return list(text.encode())
+        if fixed := _FIXED_WORD.fullmatch(text):
+            token = int(fixed.group(1))
+            if self._first_fixed <= token < self._size:
+                return [token]
         with self._lock:
             known = self._ids.get(text)
-            if known is None and len(self._pieces) < self._limit:
+            if known is None and len(self._pieces) < self._first_fixed:
                 known = self._ids[text] = len(self._pieces)
                 self._pieces.append(text.encode())
         return list(text.encode()) if known is None else [known]
@@ -86,6 +93,8 @@ class Vocabulary:
     def piece(self, token: int, special: bool) -> bytes:
         if special and token in _SPECIAL_NAMES:
             return _SPECIAL_NAMES[token]
+        if token >= self._first_fixed:
+            return b" w%d" % token
         return self._pieces[token] if token < len(self._pieces) else b""
 
 

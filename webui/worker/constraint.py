@@ -117,6 +117,10 @@ def check_caps(kind: Kind, text: str) -> None:
     if kind == "json_schema":
         _check_schema(kind, text)
         return
+    _check_repeats(kind, text)
+
+
+def _check_repeats(kind: Kind, text: str) -> None:
     for low, high in _REPEAT.findall(text):
         if max(int(low or 0), int(high or 0)) > MAX_REPEAT:
             raise _complex(kind, f"something may repeat more than {MAX_REPEAT} times")
@@ -135,7 +139,7 @@ def _check_schema(kind: Kind, text: str) -> None:
         if isinstance(node, dict):
             for name, value in node.items():
                 if name == "pattern" and isinstance(value, str):
-                    check_caps("regex", value)
+                    _check_repeats(kind, value)
                 numeric = name in ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
                 if numeric and isinstance(value, (int, float)) and value > MAX_REPEAT:
                     raise _complex(kind, f"{name} is above {MAX_REPEAT}")

@@ -39,7 +39,7 @@ class Scheduler:
         self._vocabulary = make_vocabulary(engine)
         self._writer = Writer(engine)
         self._picker = Picker(self._writer, engine.info.n_vocab)
-        self._shelf = Shelf(engine, store or Store(0))
+        self._shelf = Shelf(engine, Store(0) if store is None else store)
         self._inbox: queue.SimpleQueue[Job | Call] = queue.SimpleQueue()
         self._jobs: dict[Any, Job] = {}
         self._waiting: list[Sequence] = []
