@@ -233,7 +233,7 @@ def test_dry(vocab: Any, breakers: tuple[str, ...]) -> None:
     random = np.random.default_rng(5)
     pointers = (ctypes.c_char_p * len(breakers))(*[b.encode() for b in breakers])
     hit = 0
-    for trial in range(150):
+    for trial in range(60):
         start = random.integers(0, len(words), 6)
         history = [t for s in start for t in words[s : s + int(random.integers(2, 12))]]
         cut = int(random.integers(0, len(words) - 5))
@@ -250,12 +250,12 @@ def test_dry(vocab: Any, breakers: tuple[str, ...]) -> None:
         mine = candidates.logits - row
         np.testing.assert_allclose(mine[theirs.ids], theirs.logits - row[theirs.ids], rtol=1e-4, atol=1e-5)
         hit += bool((mine != 0).any())
-    assert hit > 40
+    assert hit > 15
 
 
 @pytest.fixture(scope="module")
 def real_rows(model_path: str) -> list[Row]:
-    """200 rows of the starter model reading a text."""
+    """120 rows of the starter model reading a text."""
     model_params = native.llama_model_default_params()
     model_params.use_extra_bufts = False  # repacked weights crash on some machines with AMX
     model = native.llama_model_load_from_file(model_path.encode(), model_params)
@@ -266,7 +266,7 @@ def real_rows(model_path: str) -> list[Row]:
     tokenize = vocabulary_of(vocab).tokenize
     assert tokenize is not None
     text = "The capital of France is Paris, and 2 + 2 = 4; def f(x): return x\nOnce upon a time there was a house."
-    tokens = (list(tokenize(text)) * 10)[:200]
+    tokens = (list(tokenize(text)) * 10)[:120]
     batch = native.llama_batch_init(len(tokens), 0, 1)
     batch.n_tokens = len(tokens)
     for i, token in enumerate(tokens):

@@ -6,12 +6,13 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from webui.errors import BadValue
-from webui.samplers import BALANCED, Chain
+from webui.samplers import BALANCED, Chain, History, State
 from webui.samplers.declare import Text
 from webui.samplers.preset_import import import_preset
 from webui.samplers.presets import Preset, Presets, parse_yaml
@@ -59,6 +60,18 @@ def test_all_shipped_presets_have_a_note_in_both_languages(presets: Presets) -> 
         note = presets.load(name).note
         assert note.en.endswith(".") and note.ru.endswith(".") and "\n" not in note.en + note.ru
         assert any("а" <= c <= "я" for c in note.ru)
+
+
+def test_every_preset_writes(presets: Presets) -> None:
+    row = (np.random.default_rng(2).standard_normal(3000) * 3).astype(np.float32)
+    for name in presets.names():
+        chain, state, history = Chain.parse(presets.load(name).steps), State(1), History([5, 6, 7])
+        for _ in range(20):
+            pick = chain.run(row, history, state)
+            state.accept(pick)
+            history.append(pick.token)
+        greedy = name in ("Deterministic", "Debug-deterministic", "Contrastive Search")
+        assert (history.tokens[3:] == row.argmax()).all() == greedy
 
 
 def test_balanced_is_the_default_chain(presets: Presets) -> None:
