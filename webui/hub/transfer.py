@@ -266,11 +266,13 @@ class _Sink:
 
     def _take_in(self) -> None:
         """Hash what an earlier attempt left; more than the file should have is nothing to build on."""
-        if os.fstat(self._file.fileno()).st_size > self._source.size:
+        left = os.fstat(self._file.fileno()).st_size
+        if left > self._source.size:
             self.restart()
             return
-        while block := self._file.read(BLOCK):
+        while left > 0 and (block := self._file.read(min(BLOCK, left))):
             self._count(block)
+            left -= len(block)
 
     def _count(self, block: bytes) -> None:
         self._sha256.update(block)
@@ -307,6 +309,9 @@ class _Sink:
             self._count(block)
 
     def restart(self) -> None:
+        """Begin again; what was there is gone."""
+        if os.fstat(self._file.fileno()).st_size == self.size == 0:
+            return
         self._file.seek(0)
         self._file.truncate()
         self._begin()
