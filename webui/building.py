@@ -11,7 +11,7 @@ from webui.settings import Settings
 from webui.types import LoadSpec
 
 
-def build_services(settings: Settings, library: Library, problem: str = "") -> Services:
+def build_services(settings: Settings, library: Library, problem: WebUIError | None = None) -> Services:
     """Everything pages and API work with. `problem` is what the start could not do and the page has to say."""
     from webui.chat.conversation import Conversations
     from webui.chat.history import History

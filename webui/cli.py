@@ -21,7 +21,8 @@ from socket import AF_INET, socket
 
 from webui.errors import BadValue, WebUIError
 from webui.flags import read_flags
-from webui.hub.library import Library, ModelEntry
+from webui.hub.library import Library, ModelEntry, UnknownModel
+from webui.hub.reasons import BadModelFile
 from webui.settings import Settings
 
 USAGE_ERROR = 2
@@ -36,7 +37,7 @@ class Start:
     page: socket | None
     api: socket | None
     model: ModelEntry | None
-    problem: str = ""
+    problem: WebUIError | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,13 +64,15 @@ def _prepare(settings: Settings, stack: ExitStack) -> Start:
     stack.enter_context(DataDir(settings.data_dir))
     _set_environment(settings)
     library = Library(settings.model_dir, added_file=settings.data_dir / "added_models.json")
+    problem: WebUIError | None = None
     try:
         model = library.find(settings.model) if settings.model else library.default()
-        problem = (model.problem or "") if model else ""
-    except BadValue as error:
-        model, problem = None, f"--model {settings.model}: {error.message}"
+        if model and model.reason:
+            problem = BadModelFile(model.reason, model.culprit or model.path.name)
+    except UnknownModel as error:
+        model, problem = None, error
     if problem and settings.nowebui:
-        raise BadValue(problem, param="model")
+        raise BadValue(f"--model {settings.model}: {problem.message}", param="model")
     return Start(settings, library, page, api, None if problem else model, problem)
 
 
@@ -152,7 +155,7 @@ def _announce(start: Start) -> None:
     if start.api is not None:
         print(f"The API is at {', '.join(f'http://{host}:{settings.api_port}/v1' for host in hosts)}", flush=True)
     if start.problem:
-        print(start.problem, file=sys.stderr, flush=True)
+        print(start.problem.message, file=sys.stderr, flush=True)
     elif start.model is not None:
         print(f"Loading {start.model.name} ...", flush=True)
 

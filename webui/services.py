@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from webui.chat.conversation import Conversations
+from webui.errors import WebUIError
 from webui.hub.library import Library
 from webui.preferences import Preferences
 from webui.runtime.models import Models
@@ -20,7 +21,7 @@ class Services:
     models: Models
     preferences: Preferences
     conversations: Conversations
-    problem: str = ""
+    problem: WebUIError | None = None
 
     async def close(self) -> None:
         """End what generates, then flush what is kept; in this order."""

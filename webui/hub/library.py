@@ -36,6 +36,9 @@ class UnknownModel(BadValue):
 
     code = "model_not_found"
 
+    def __init__(self, message: str, *, cause: str, name: str, listed: str = "") -> None:
+        super().__init__(message, param="model", values={"cause": cause, "name": name, "listed": listed})
+
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
@@ -109,10 +112,12 @@ class Library:
         if len(near) == 1:
             return near[0]
         if near:
-            raise UnknownModel(f"The name {name!r} fits several models: {_listed(near)}.", param="model")
+            said = f"The name {name!r} fits several models: {_listed(near)}."
+            raise UnknownModel(said, cause="model_ambiguous", name=name, listed=_listed(near))
         if not entries:
-            raise UnknownModel(f"There is no model {name!r}: the model folder is empty.", param="model")
-        raise UnknownModel(f"There is no model {name!r}. There are: {_listed(entries)}.", param="model")
+            raise UnknownModel(f"There is no model {name!r}: the model folder is empty.", cause="no_models", name=name)
+        said = f"There is no model {name!r}. There are: {_listed(entries)}."
+        raise UnknownModel(said, cause="model_not_found", name=name, listed=_listed(entries))
 
     def default(self) -> ModelEntry | None:
         """What to load when nobody said anything: the starter model, else the only model there is."""

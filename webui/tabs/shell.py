@@ -39,7 +39,8 @@ class Shell:
     def _notices(self, words: Words) -> list[str]:
         """What the start could not do, or had to set aside."""
         services = self._services
-        notices = [services.problem] if services.problem else []
+        problem = services.problem
+        notices = [words.problem(problem.code, problem.message, problem.values)] if problem else []
         aside = services.conversations.history.set_aside
         if aside is not None:
             notices.append(words("notice.chats_aside", name=aside.name))
