@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import orjson
 
+from webui.api.speech import Said, Speech, delta
+from webui.chat.tools import Part
 from webui.types import Finished, StopReason, Token
 
 Kind = Literal["completion", "chat"]
@@ -103,10 +105,11 @@ class Chunks:
         delta = b',"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}\n\n'
         return b"%b%d%b" % (self._open, choice, delta)
 
-    def thought(self, choice: int, text: str) -> bytes:
-        """What a model thinks aloud before it answers."""
-        delta = orjson.dumps({"reasoning_content": text})
-        return b'%b%d,"delta":%b,"logprobs":null,"finish_reason":null}]}\n\n' % (self._open, choice, delta)
+    def part(self, choice: int, part: Part, logprobs: Any = None) -> bytes:
+        """Any part of a chat."""
+        fields = orjson.dumps(delta(part))
+        known = b"null" if logprobs is None else orjson.dumps(logprobs)
+        return b'%b%d,"delta":%b,"logprobs":%b,"finish_reason":null}]}\n\n' % (self._open, choice, fields, known)
 
     def text(self, choice: int, text: str, logprobs: Any = None) -> bytes:
         return b'%b%d%b%b%b%b,"finish_reason":null}]}\n\n' % (
@@ -118,9 +121,9 @@ class Chunks:
             b"null" if logprobs is None else orjson.dumps(logprobs),
         )
 
-    def end(self, choice: int, finished: Finished) -> bytes:
+    def end(self, choice: int, finished: Finished, *, called: bool = False) -> bytes:
         """The last chunk of a choice, with how it was made."""
-        reason = FINISH[finished.reason]
+        reason = "tool_calls" if called else FINISH[finished.reason]
         if self.head.kind == "completion":
             body: dict[str, Any] = {"index": choice, "text": "", "logprobs": None, "finish_reason": reason}
         else:
@@ -138,24 +141,24 @@ class Chunks:
 class Choice:
     """One choice of an answer that is given whole."""
 
-    texts: list[str] = field(default_factory=list)
+    speech: Speech
+    said: Said = field(default_factory=Said)
     tokens: list[Token] = field(default_factory=list)
     end: Finished | None = None
 
-    thoughts: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.texts)
-
     def add(self, event: Token) -> None:
-        (self.texts if event.channel == "answer" else self.thoughts).append(event.text)
+        self.said.add(self.speech.token(event))
         if event.token >= 0:
             self.tokens.append(event)
 
-    def message(self) -> dict[str, Any]:
-        thoughts = {"reasoning_content": "".join(self.thoughts)} if self.thoughts else {}
-        return {"role": "assistant", "content": self.text, **thoughts, "refusal": None}
+    def finish(self, event: Finished) -> None:
+        self.said.add(self.speech.end(event))
+        self.end = event
+
+    @property
+    def reason(self) -> str:
+        assert self.end is not None
+        return "tool_calls" if self.speech.called else FINISH[self.end.reason]
 
 
 def whole(

@@ -1,27 +1,45 @@
-"""The API server's application: routes, errors, keys and the guard, put together."""
+"""The API server's application: routes, errors, keys and documents, put together."""
 
 from __future__ import annotations
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 import webui
-from webui.api import errors, internal, openai
+from webui.api import anthropic, documents, errors, internal, llamacpp, openai
+from webui.api.generations import Generations
 from webui.api.keys import KeyGuard
 from webui.services import Services
 
 
 def build_api(services: Services) -> FastAPI:
     """All routes behind the key. The server puts the OriginGuard in front of it."""
+    settings = services.settings
     app = FastAPI(
         title="Sampler Lab",
-        version=getattr(webui, "__version__", "0"),
+        version=webui.__version__,
+        summary="OpenAI's, text-generation-webui's, llama.cpp's and Anthropic's routes over one local model.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     errors.install(app)
-    app.include_router(openai.router(services))
-    app.include_router(internal.router(services))
-    if services.settings.api_key:
-        app.add_middleware(KeyGuard, key=services.settings.api_key)
+    generations = Generations(services.models)
+    for routes in (
+        openai.router(services, generations),
+        internal.router(services, generations),
+        llamacpp.router(services, generations),
+        anthropic.router(services, generations),
+        documents.router(app),
+    ):
+        app.include_router(routes)
+    if settings.api_key:
+        app.add_middleware(KeyGuard, key=settings.api_key, admin_key=settings.admin_key)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-api-key", "anthropic-version"],
+        )
     return app

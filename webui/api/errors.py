@@ -61,11 +61,19 @@ def _place(error: WebUIError) -> tuple[int, str, str | None]:
     return 500, "server_error", error.code
 
 
-def respond(status: int, error: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+def respond(
+    request: Request, status: int, error: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Response:
+    """Anthropic's clients look for a `type` beside the error; the others do not mind."""
     more = dict(headers or {})
+    outer = {"type": "error"} if request.url.path.startswith("/v1/messages") else {}
     if status == 503:
         more.setdefault("Retry-After", "2")
-    return Response(orjson.dumps({"error": error}), status, more, "application/json")
+    return Response(orjson.dumps({**outer, "error": error}), status, more, "application/json")
+
+
+WHOLE = frozenset({"response_format", "tools", "tool_choice", "prompt", "stop", "logit_bias", "args"})
+"""Fields that are named as one, whatever inside them is wrong."""
 
 
 def path_of(location: Sequence[str | int]) -> str:
@@ -84,6 +92,8 @@ def validation_error(error: RequestValidationError) -> ApiError:
     first = error.errors()[0]
     location = first.get("loc", ())
     param = path_of(location) or None
+    if param and (root := param.split(".")[0].split("[")[0]) in WHOLE:
+        param = {"tool_choice": "tools"}.get(root, root)
     words = str(first.get("msg", "is not valid")).removeprefix("Value error, ").removeprefix("Input ")
     if location[:1] == ("body",) and param is None:
         return ApiError(400, "The body must be a JSON object.", code="invalid_json")
@@ -98,7 +108,7 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if isinstance(error, ApiError):
-            return respond(error.status_code, error.error, error.headers)
+            return respond(request, error.status_code, error.error, error.headers)
         message, code = str(error.detail), None
         if error.status_code == 404:
             message, code = f"There is no {request.method} {request.url.path[:200]} here; see /docs.", "unknown_url"
@@ -106,22 +116,24 @@ def install(app: FastAPI) -> None:
             message, code = f"{request.url.path[:200]} does not take {request.method}.", "unknown_url"
         kind = _TYPES.get(error.status_code, INVALID if error.status_code < 500 else "server_error")
         return respond(
-            error.status_code, {"message": message, "type": kind, "param": None, "code": code}, error.headers
+            request, error.status_code, {"message": message, "type": kind, "param": None, "code": code}, error.headers
         )
 
     async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         found = validation_error(error)
-        return respond(found.status_code, found.error)
+        return respond(request, found.status_code, found.error)
 
     async def on_own(request: Request, error: Exception) -> Response:
         assert isinstance(error, WebUIError)
-        return respond(*describe(error))
+        return respond(request, *describe(error))
 
     async def on_unexpected(request: Request, error: Exception) -> Response:
         log.error("unexpected error in %s", request.url.path, exc_info=error)
         message = "Something went wrong in the server; its log says more."
-        return respond(500, {"message": message, "type": "server_error", "param": None, "code": "internal_error"})
+        return respond(
+            request, 500, {"message": message, "type": "server_error", "param": None, "code": "internal_error"}
+        )
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_validation)

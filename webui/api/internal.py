@@ -1,4 +1,4 @@
-"""text-generation-webui's own routes, as far as this server goes: health, and what is loaded."""
+"""text-generation-webui's own routes: health, tokens, logits, prompts, and what is loaded; and ours to score a text."""
 
 from __future__ import annotations
 
@@ -7,41 +7,122 @@ from typing import Any
 from fastapi import APIRouter
 
 from webui.api.body import StrictRoute
-from webui.api.schemas import TextBody, TokensBody
+from webui.api.distribution import next_tokens
+from webui.api.errors import ApiError
+from webui.api.generations import Generations
+from webui.api.loading import adapters_of, load_model, set_adapters
+from webui.api.messages import render_chat
+from webui.api.prepare import model_of
+from webui.api.schemas import (
+    AdaptersBody,
+    ChatBody,
+    LoadBody,
+    LogitsBody,
+    ScoreBody,
+    TextBody,
+    TokensBody,
+)
 from webui.services import Services
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, generations: Generations) -> APIRouter:
     routes = APIRouter(prefix="/v1/internal", route_class=StrictRoute, tags=["text-generation-webui"])
+    models = services.models
 
     @routes.get("/health", summary="Whether the server answers")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    @routes.get("/model/info", summary="What is loaded")
-    async def model_info() -> dict[str, Any]:
-        status = services.models.status()
-        info = status.info
-        return {
-            "model_name": info.name if info else "None",
-            "lora_names": [],
-            "loader": info.engine if info else None,
-            "n_ctx": info.n_ctx if info else 0,
-            "stage": status.stage,
-            "progress": status.progress,
-        }
-
     @routes.post("/encode", summary="Text to tokens")
     async def encode(body: TextBody) -> dict[str, Any]:
-        tokens = await services.models.tokenize(body.text)
+        tokens = await models.tokenize(body.text, add_bos=bool(body.add_bos_token))
         return {"tokens": tokens, "length": len(tokens)}
 
     @routes.post("/decode", summary="Tokens to text")
     async def decode(body: TokensBody) -> dict[str, str]:
-        return {"text": await services.models.detokenize(body.tokens)}
+        return {"text": await models.detokenize(body.tokens)}
 
     @routes.post("/token-count", summary="How many tokens a text has")
     async def token_count(body: TextBody) -> dict[str, int]:
-        return {"length": len(await services.models.tokenize(body.text))}
+        return {"length": len(await models.tokenize(body.text, add_bos=bool(body.add_bos_token)))}
+
+    @routes.post("/logits", summary="The likeliest next tokens, by the model alone or after the samplers")
+    async def logits(body: LogitsBody) -> dict[str, float]:
+        return await next_tokens(services, body)
+
+    @routes.post("/score", summary="How likely each token of a text is to the model")
+    async def score(body: ScoreBody) -> dict[str, Any]:
+        info = await model_of(models)
+        found = await models.score(body.text, add_bos=body.add_bos_token is not False, top=body.top)
+        ids = [*found["tokens"], *(token for best in found["top"] for token, _ in best)]
+        pieces = dict(zip(ids, await models.pieces(ids), strict=True))
+        rows = zip(found["tokens"], found["logprobs"], found["ranks"], found["entropies"], found["top"], strict=True)
+        tokens = [
+            {
+                "id": token,
+                "token": pieces[token],
+                "logprob": logprob,
+                "rank": rank,
+                "entropy": entropy,
+                "top": [{"id": id, "token": pieces[id], "logprob": value} for id, value in best],
+            }
+            for token, logprob, rank, entropy, best in rows
+        ]
+        known = [value for value in found["logprobs"] if value is not None]
+        mean = sum(known) / len(known) if known else None
+        return {"model": info.name, "tokens": tokens, "length": len(tokens), "mean_logprob": mean}
+
+    @routes.post("/chat-prompt", summary="The prompt a chat request would be sent to the model as")
+    async def chat_prompt(body: ChatBody) -> dict[str, str]:
+        return {"prompt": (await render_chat(body, await model_of(models))).text}
+
+    @routes.post("/stop-generation", summary="Stop everything the API is generating")
+    async def stop_generation() -> str:
+        generations.stop_all()
+        return "OK"
+
+    @routes.get("/model/info", summary="What is loaded")
+    async def model_info() -> dict[str, Any]:
+        status = models.status()
+        info = status.info
+        return {
+            "model_name": info.name if info else "None",
+            "lora_names": list(adapters_of(services)),
+            "loader": info.engine if info else None,
+            "n_ctx": info.n_ctx if info else 0,
+            "slots": info.slots if info else 0,
+            "stage": status.stage,
+            "progress": status.progress,
+        }
+
+    @routes.get("/model/list", summary="What could be loaded")
+    async def model_list() -> dict[str, list[str]]:
+        return {"model_names": [entry.name for entry in services.library.scan() if entry.loadable]}
+
+    @routes.post("/model/load", summary="Load a model; returns when it is ready")
+    async def model_load(body: LoadBody) -> str:
+        await load_model(services, body)
+        return "OK"
+
+    @routes.post("/model/unload", summary="Unload the model")
+    async def model_unload() -> str:
+        await models.unload()
+        return "OK"
+
+    @routes.get("/lora/list", summary="What LoRAs there are")
+    async def lora_list() -> dict[str, list[str]]:
+        return {"lora_names": [entry.name for entry in services.library.scan() if entry.kind == "lora"]}
+
+    @routes.post("/lora/load", summary="Load the model again with these LoRAs")
+    async def lora_load(body: AdaptersBody) -> str:
+        if not body.lora_names:
+            raise ApiError(400, "lora_names must name at least one LoRA.", param="lora_names")
+        await set_adapters(services, body.lora_names)
+        return "OK"
+
+    @routes.post("/lora/unload", summary="Load the model again without LoRAs")
+    async def lora_unload() -> str:
+        await set_adapters(services, [])
+        return "OK"
 
     return routes

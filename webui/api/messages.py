@@ -6,14 +6,16 @@ Knows nothing of sampling and of how the answer is sent.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from webui.api.errors import ApiError
 from webui.api.schemas import ChatBody, ChatMessage
+from webui.api.speech import Tooling
 from webui.chat.templates import Template, choose_template, render, template_from
+from webui.chat.tools import force_call, prepare, tool_format
+from webui.errors import BadValue
 from webui.types import ModelInfo
 
 LONG_CHAT = 50
@@ -30,34 +32,55 @@ class Rendered:
 
     text: str
     stops: tuple[str, ...] = ()
+    tooling: Tooling | None = None
+    json_schema: str = ""
 
 
-async def render_chat(body: ChatBody, info: ModelInfo, tools: Sequence[Mapping[str, Any]] = ()) -> Rendered:
+async def render_chat(body: ChatBody, info: ModelInfo) -> Rendered:
     """A long chat takes milliseconds to render, and streams of others must not wait for that."""
     messages = [plain(message, place) for place, message in enumerate(body.messages)]
     if len(messages) <= LONG_CHAT:
-        return _render(body, messages, info, tools)
-    return await asyncio.to_thread(_render, body, messages, info, tools)
+        return _render(body, messages, info)
+    return await asyncio.to_thread(_render, body, messages, info)
 
 
-def _render(body: ChatBody, messages: Messages, info: ModelInfo, tools: Sequence[Mapping[str, Any]]) -> Rendered:
+def _render(body: ChatBody, messages: Messages, info: ModelInfo) -> Rendered:
     if body.mode == "chat":
         return _dialogue(body, messages)
     if body.mode == "chat-instruct":
         return _commanded(body, messages, info)
-    return Rendered(_instruct(body, messages, info, tools))
+    return _with_tools(body, messages, info)
 
 
-def _instruct(body: ChatBody, messages: Messages, info: ModelInfo, tools: Sequence[Mapping[str, Any]] = ()) -> str:
+def _with_tools(body: ChatBody, messages: Messages, info: ModelInfo) -> Rendered:
+    """By the model's template, with the tools it is offered and perhaps the beginning of a call it has to make."""
+    choice = body.tool_choice or "auto"
+    offered = [tool.model_dump(exclude_none=True) for tool in body.tools or ()]
+    template = choose(body, info)
+    format = tool_format(template)
+    try:
+        forced = force_call(format, offered, choice)
+    except BadValue as error:
+        raise ApiError(400, error.message, param="tools") from error
+    tools = [] if choice == "none" else offered
+    chat, extra = prepare(messages, template, tools)
+    text = _instruct(body, chat, info, extra)
+    if not tools:
+        return Rendered(text)
+    thinking = text.rstrip().endswith("<think>")
+    if forced is None:
+        return Rendered(text, tooling=Tooling(format, tools, thinking))
+    return Rendered(text + forced.prompt, (), Tooling(format, tools, begun=forced.begun), forced.json_schema)
+
+
+def _instruct(body: ChatBody, messages: Messages, info: ModelInfo, more: Mapping[str, Any] | None = None) -> str:
     """By the model's template. Going on with a message means: the prompt for it, and then its text."""
     template = choose(body, info)
     last = messages[-1] if messages else None
     prefix = ""
     if body.continue_ and last is not None and last["role"] == "assistant":
         prefix, messages = str(last["content"]), messages[:-1]
-    extra: dict[str, Any] = {**(body.chat_template_kwargs or {})}
-    if tools:
-        extra["tools"] = list(tools)
+    extra: dict[str, Any] = {**(body.chat_template_kwargs or {}), **(more or {})}
     if body.enable_thinking is not None:
         extra["enable_thinking"] = body.enable_thinking
     if body.reasoning_effort is not None:
@@ -114,11 +137,11 @@ def _named(text: str, user: str, bot: str) -> str:
 
 
 def plain(message: ChatMessage, place: int) -> dict[str, Any]:
-    """A message as templates want it: text for content, objects for the arguments of calls."""
+    """A message as templates want it: text for content."""
     role = {"developer": "system", "function": "tool"}.get(message.role, message.role)
     made: dict[str, Any] = {"role": role, "content": _content(message, place)}
     if message.tool_calls:
-        made["tool_calls"] = [_call(call, place, number) for number, call in enumerate(message.tool_calls)]
+        made["tool_calls"] = message.tool_calls
     if message.tool_call_id is not None:
         made["tool_call_id"] = message.tool_call_id
     if message.name is not None and role == "tool":
@@ -143,19 +166,3 @@ def _content(message: ChatMessage, place: int) -> str:
             raise ApiError(400, f"{param} must be a part of type text.", param=param)
         texts.append(part.text)
     return "\n".join(texts)
-
-
-def _call(call: Mapping[str, Any], place: int, number: int) -> dict[str, Any]:
-    """A call the model made earlier; clients send its arguments as JSON text, templates want the object."""
-    param = f"messages[{place}].tool_calls[{number}]"
-    function = call.get("function")
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise ApiError(400, f"{param} must name a function.", param=param)
-    arguments = function.get("arguments") or {}
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except ValueError as error:
-            raise ApiError(400, f"{param}.function.arguments is not JSON.", param=param) from error
-    named = {"name": function["name"], "arguments": arguments}
-    return {"id": str(call.get("id", "")), "type": "function", "function": named}

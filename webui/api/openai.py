@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,19 +11,21 @@ from fastapi.responses import Response
 from webui.api.answers import Choice, Chunks, Head, whole
 from webui.api.body import StrictRoute
 from webui.api.errors import ApiError
+from webui.api.generations import Generations
 from webui.api.logprobs import chat_logprobs, completion_logprobs
 from webui.api.prepare import Prepared, chat_request, completion_requests
 from webui.api.schemas import ChatBody, CompletionBody
-from webui.api.stream import DONE, Answering, EventStream, error_event, vars_of
-from webui.runtime.client import error_from
+from webui.api.speech import Speech
+from webui.api.stream import DONE, Answering, EventStream, error_event, failure, stream
+from webui.chat.tools import Text
 from webui.services import Services
-from webui.types import Failed, Finished, Token
+from webui.types import Event, Failed, Finished, Token
 
-Describe = Callable[[Token, int], Any]
+Detail = Callable[[Token, int], Any]
 """The logprobs of a token whose text begins at a place in the answer."""
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, generations: Generations) -> APIRouter:
     routes = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["OpenAI"])
 
     @routes.get("/models", summary="The loaded model")
@@ -40,11 +42,16 @@ def router(services: Services) -> APIRouter:
 
     @routes.post("/completions", summary="Continue a text")
     async def completions(request: Request, body: CompletionBody) -> Response:
-        return await _answer(services, request, await completion_requests(services, body))
+        return await answer(generations, request, await completion_requests(services, body))
 
     @routes.post("/chat/completions", summary="Answer a chat")
     async def chat(request: Request, body: ChatBody) -> Response:
-        return await _answer(services, request, await chat_request(services, body))
+        return await answer(generations, request, await chat_request(services, body))
+
+    @routes.post("/embeddings", summary="Not available: this server has no embedding models", status_code=501)
+    async def embeddings() -> Response:
+        message = "The loaded model cannot make embeddings."
+        raise ApiError(501, message, type="not_supported_error", code="embeddings_not_supported")
 
     return routes
 
@@ -53,83 +60,101 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "user"}
 
 
-async def _answer(services: Services, request: Request, prepared: Prepared) -> Response:
-    generations = [services.models.generate(one) for one in prepared.requests]
-    answering = Answering(generations, request.receive)
+async def answer(generations: Generations, request: Request, prepared: Prepared) -> Response:
+    """Generate and answer, streamed or whole."""
+    answering = Answering(generations.start(prepared.requests), request.receive)
     await answering.begin()
-    info = services.models.status().info
-    head = Head.new(prepared.kind, info.name if info else "")
+    head = Head.new(prepared.kind, prepared.model)
     if prepared.stream:
-        return EventStream(_chunks(answering, head, prepared))
+        return EventStream(stream(answering, _Writer(head, prepared)))
     try:
         return Response(await _collect(answering, head, prepared), media_type="application/json")
     finally:
         await answering.close()
 
 
-async def _chunks(answering: Answering, head: Head, prepared: Prepared) -> AsyncGenerator[bytes, None]:
-    """Server-sent events; all that arrived together goes out together."""
-    chunks = Chunks(head, prepared.made())
-    detail = _detail(prepared)
-    placed = [0] * prepared.choices
-    finished: list[tuple[int, Finished]] = []
-    try:
-        yield b"".join(
-            chunks.begin(choice, prepared.echoes[choice // prepared.n]) for choice in range(prepared.choices)
-        )
-        async for batch in answering.batches():
-            parts: list[bytes] = []
-            for number, event in batch:
-                if isinstance(event, Token):
-                    choice = number * prepared.n + event.choice
-                    if event.channel != "answer":
-                        parts.append(chunks.thought(choice, event.text))
-                    elif detail is not None:
-                        parts.append(chunks.text(choice, event.text, detail(event, placed[choice])))
-                        placed[choice] += len(event.text)
-                    elif event.text:
-                        parts.append(chunks.text(choice, event.text))
-                elif isinstance(event, Finished):
-                    choice = number * prepared.n + event.choice
-                    finished.append((number, event))
-                    if event.text:
-                        parts.append(chunks.text(choice, event.text))
-                    parts.append(chunks.end(choice, event))
-                elif isinstance(event, Failed):
-                    yield b"".join([*parts, error_event(event)])
-                    return
-            if parts:
-                yield b"".join(parts)
-        if answering.gone:
+class _Writer:
+    """Turns events into chunks, choice by choice."""
+
+    def __init__(self, head: Head, prepared: Prepared) -> None:
+        self.chunks = Chunks(head, prepared.made())
+        self._prepared = prepared
+        self._finished: list[tuple[int, Finished]] = []
+        self._n = prepared.n
+        self._detail = _detail(prepared)
+        self._placed = [len(prepared.echo(choice)) for choice in range(prepared.choices)]
+        chat = prepared.kind == "chat"
+        self._speeches = [Speech(prepared.tooling) for _ in range(prepared.choices)] if chat else []
+
+    def begin(self) -> bytes:
+        choices = range(self._prepared.choices)
+        return b"".join(self.chunks.begin(choice, self._prepared.echo(choice)) for choice in choices)
+
+    def end(self) -> bytes:
+        return (self.chunks.usage(self._finished) if self._prepared.include_usage else b"") + DONE
+
+    def failed(self, event: Failed) -> bytes:
+        return error_event(event)
+
+    def write(self, number: int, event: Event, parts: list[bytes]) -> None:
+        if isinstance(event, Token):
+            choice = number * self._n + event.choice
+            logprobs = None
+            if self._detail is not None and event.token >= 0:
+                logprobs = self._detail(event, self._placed[choice])
+                self._placed[choice] += len(event.text)
+            self._token(choice, event, logprobs, parts)
+        elif isinstance(event, Finished):
+            choice = number * self._n + event.choice
+            self._finished.append((number, event))
+            if self._speeches:
+                speech = self._speeches[choice]
+                parts += [self.chunks.part(choice, part) for part in speech.end(event)]
+                parts.append(self.chunks.end(choice, event, called=speech.called))
+            else:
+                if event.text:
+                    parts.append(self.chunks.text(choice, event.text))
+                parts.append(self.chunks.end(choice, event))
+
+    def _token(self, choice: int, event: Token, logprobs: Any, parts: list[bytes]) -> None:
+        if not self._speeches:
+            if event.text or logprobs is not None:
+                parts.append(self.chunks.text(choice, event.text, logprobs))
             return
-        yield (chunks.usage(finished) if prepared.include_usage else b"") + DONE
-    finally:
-        await answering.close()
+        said = self._speeches[choice].token(event) or ([Text("")] if logprobs is not None else [])
+        for part in said:
+            parts.append(self.chunks.part(choice, part, logprobs))
+            logprobs = None
 
 
-async def _collect(answering: Answering, head: Head, prepared: Prepared) -> bytes:
-    choices = [Choice() for _ in range(prepared.choices)]
+async def collect(answering: Answering, prepared: Prepared) -> tuple[list[Choice], list[tuple[int, Finished]]]:
+    """All choices, complete."""
+    choices = [Choice(Speech(prepared.tooling)) for _ in range(prepared.choices)]
     finished: list[tuple[int, Finished]] = []
     async for batch in answering.batches():
         for number, event in batch:
             if isinstance(event, Token):
                 choices[number * prepared.n + event.choice].add(event)
             elif isinstance(event, Finished):
-                choice = choices[number * prepared.n + event.choice]
-                choice.texts.append(event.text)
-                choice.end = event
+                choices[number * prepared.n + event.choice].finish(event)
                 finished.append((number, event))
             elif isinstance(event, Failed):
-                raise error_from(vars_of(event))
+                raise failure(event)
     if answering.gone or len(finished) < prepared.choices:
         raise ApiError(499, "The client closed the connection.", code="client_gone")
+    return choices, finished
+
+
+async def _collect(answering: Answering, head: Head, prepared: Prepared) -> bytes:
+    choices, finished = await collect(answering, prepared)
     made = [prepared.choice(number, choice) for number, choice in enumerate(choices)]
     return whole(head, made, finished, prepared.made())
 
 
-def _detail(prepared: Prepared) -> Describe | None:
+def _detail(prepared: Prepared) -> Detail | None:
     if prepared.top is None:
         return None
+    top = prepared.top
     if prepared.kind == "chat":
-        return lambda token, place: chat_logprobs([token], prepared.top or 0)
-    return lambda token, place: completion_logprobs([token], prepared.top or 0, place)
+        return lambda token, place: chat_logprobs([token], top)
+    return lambda token, place: completion_logprobs([token], top, place)

@@ -9,6 +9,8 @@ from typing import Any
 from webui.api.chain import chain_of, ignored
 from webui.api.errors import ApiError
 from webui.api.schemas import GenerationBody
+from webui.samplers.presets import Presets
+from webui.services import Services
 from webui.types import ModelInfo, Step
 
 MAX_TOP = 20
@@ -26,14 +28,15 @@ class Options:
     notes: tuple[str, ...]
 
 
-def read_options(body: GenerationBody, info: ModelInfo | None, top: int | None) -> Options:
+def read_options(services: Services, body: GenerationBody, info: ModelInfo | None, top: int | None) -> Options:
     given = body.rest
+    base = Presets(services.settings.data_dir / "presets").load(body.preset).steps if body.preset else ()
     if body.logit_bias:
         check_bias(body.logit_bias, info)
         given["logit_bias"] = body.logit_bias
     if body.negative_prompt:
         given["negative_prompt"] = body.negative_prompt
-    foreign = chain_of(given)
+    foreign = chain_of(given, base)
     fields: dict[str, Any] = {
         "chain": foreign.steps,
         "stop": body.stop,

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from webui.api.answers import FINISH, Choice, Kind
+from webui.api.answers import Choice, Kind
 from webui.api.chain import describe
 from webui.api.errors import ApiError
 from webui.api.logprobs import chat_logprobs, completion_logprobs
 from webui.api.messages import Rendered, render_chat
 from webui.api.options import Options, limit_of, read_options, top_of
 from webui.api.schemas import ChatBody, CompletionBody, GenerationBody
+from webui.api.speech import Tooling
 from webui.errors import ContextExceeded, NoModel
 from webui.runtime.models import Models
 from webui.services import Services
@@ -26,6 +27,7 @@ class Prepared:
     """Everything that is known about an answer before its first token. `top` None: no probabilities."""
 
     kind: Kind
+    model: str
     requests: tuple[GenerationRequest, ...]
     chain: tuple[Step, ...]
     notes: tuple[str, ...]
@@ -34,6 +36,12 @@ class Prepared:
     include_usage: bool
     echoes: tuple[str, ...]
     top: int | None = None
+    tooling: Tooling | None = None
+    scores: tuple[dict[str, Any], ...] = ()
+    """With echo and logprobs: what was found about each prompt's own tokens."""
+
+    def echo(self, choice: int) -> str:
+        return self.echoes[choice // self.n]
 
     def made(self) -> dict[str, Any]:
         """How the answer is made: the chain in force, and what was asked for without effect."""
@@ -45,20 +53,21 @@ class Prepared:
 
     def choice(self, number: int, choice: Choice) -> dict[str, Any]:
         """One choice of a whole answer."""
-        assert choice.end is not None
         logprobs: Any = None
-        echo = self.echoes[number // self.n]
+        echo = self.echo(number)
         if self.top is not None and self.kind == "completion":
-            logprobs = completion_logprobs(choice.tokens, self.top, len(echo))
+            score = self.scores[number // self.n] if self.scores else None
+            logprobs = completion_logprobs(choice.tokens, self.top, len(echo), score)
         elif self.top is not None:
             logprobs = chat_logprobs(choice.tokens, self.top)
-        said = {"text": echo + choice.text} if self.kind == "completion" else {"message": choice.message()}
+        said = {"text": echo + choice.said.text} if self.kind == "completion" else {"message": choice.said.message()}
         end = choice.end
+        assert end is not None
         return {
             "index": number,
             **said,
             "logprobs": logprobs,
-            "finish_reason": FINISH[end.reason],
+            "finish_reason": choice.reason,
             "stop_reason": end.stop_string,
             "seed": end.seed,
         }
@@ -83,18 +92,21 @@ async def completion_requests(services: Services, body: CompletionBody) -> Prepa
         limit = -1
     if limit == 0 and not (body.echo or body.logprobs):
         raise ApiError(400, "max_tokens must be at least 1 (0 only with echo or logprobs).", param="max_tokens")
-    options = read_options(body, info, top)
+    options = read_options(services, body, info, top)
     prompts = [await _cut(services.models, prompt, body, limit, info) for prompt in body.prompt]
     echoes: list[str] = []
     for prompt in prompts:
         check_empty(prompt, info, body)
         text = prompt if isinstance(prompt, str) or not body.echo else await services.models.detokenize(prompt)
         echoes.append(str(text) if body.echo else "")
+    scored = body.echo and top is not None
+    scores = [await _score(services.models, prompt, body, top) for prompt in prompts] if scored else []
+    bos = body.add_bos_token is not False
     requests = tuple(
-        GenerationRequest(prompt, max_tokens=limit_of(limit), add_bos=body.add_bos_token is not False, **options.fields)
-        for prompt in prompts
+        GenerationRequest(prompt, max_tokens=limit_of(limit), add_bos=bos, **options.fields) for prompt in prompts
     )
-    return prepared("completion", requests, body, options, echoes, top)
+    made = prepared("completion", info, requests, body, options, echoes, top)
+    return replace(made, scores=tuple(scores))
 
 
 async def chat_request(services: Services, body: ChatBody) -> Prepared:
@@ -102,24 +114,34 @@ async def chat_request(services: Services, body: ChatBody) -> Prepared:
     top = top_of(body.top_logprobs or 0) if body.logprobs else None
     if not body.logprobs:
         top_of(body.top_logprobs)
-    options = read_options(body, info, top)
+    options = read_options(services, body, info, top)
     rendered = await render_chat(body, info)
-    return prepared("chat", (chat_generation(body, info, options, rendered),), body, options, [""], top)
+    request = chat_generation(body, info, options, rendered)
+    made = prepared("chat", info, (request,), body, options, [""], top)
+    return replace(made, tooling=rendered.tooling)
 
 
 def chat_generation(body: GenerationBody, info: ModelInfo, options: Options, rendered: Rendered) -> GenerationRequest:
-    request = GenerationRequest(
+    fields = dict(options.fields)
+    if rendered.json_schema:
+        if any(fields.get(name) for name in ("grammar", "regex", "json_schema")):
+            message = "tool_choice already decides the form of the answer: leave out the other constraint."
+            raise ApiError(400, message, param="tool_choice")
+        fields["json_schema"] = rendered.json_schema
+    if rendered.tooling is not None:
+        fields["echo_special"] = True
+    return GenerationRequest(
         rendered.text,
         max_tokens=limit_of(body.max_tokens),
         add_bos=not (info.bos_token and rendered.text.startswith(info.bos_token)),
-        reasoning="auto",
-        **options.fields,
+        reasoning="" if rendered.tooling else "auto",
+        **{**fields, "stop": (*fields["stop"], *rendered.stops)},
     )
-    return replace(request, stop=(*request.stop, *rendered.stops)) if rendered.stops else request
 
 
 def prepared(
     kind: Kind,
+    info: ModelInfo,
     requests: tuple[GenerationRequest, ...],
     body: GenerationBody,
     options: Options,
@@ -128,6 +150,7 @@ def prepared(
 ) -> Prepared:
     return Prepared(
         kind,
+        info.name,
         requests,
         options.chain,
         options.notes,
@@ -137,6 +160,16 @@ def prepared(
         tuple(echoes),
         top,
     )
+
+
+async def _score(
+    models: Models, prompt: str | tuple[int, ...], body: GenerationBody, top: int | None
+) -> dict[str, Any]:
+    """The prompt's own tokens with their probabilities, for echo with logprobs."""
+    found = await models.score(prompt, add_bos=body.add_bos_token is not False, top=top or 0)
+    ids = [*found["tokens"], *(token for best in found["top"] for token, _ in best)]
+    pieces = dict(zip(ids, await models.pieces(ids), strict=True))
+    return {**found, "pieces": pieces}
 
 
 async def _cut(

@@ -186,7 +186,33 @@ class ChatBody(GenerationBody):
 
 class TextBody(Body):
     text: str = Field(max_length=MAX_TEXT)
+    add_bos_token: bool | None = None
 
 
 class TokensBody(Body):
     tokens: list[int] = Field(max_length=1 << 20)
+
+
+class ScoreBody(TextBody):
+    top: int = Field(0, ge=0, le=100, description="how many of the likeliest tokens to tell for each place")
+
+
+class LogitsBody(GenerationBody):
+    prompt: str = Field(max_length=MAX_TEXT)
+    use_samplers: bool = False
+    top_logits: int = Field(50, ge=1, le=10_000)
+
+
+class LoadBody(BaseModel):
+    """Nothing but these: whatever else a client sends is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model_name: str = Field(min_length=1, max_length=500)
+    args: dict[str, Any] | None = Field(None, max_length=64)
+
+
+class AdaptersBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    lora_names: list[str] = Field(max_length=16)

@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from webui.api.errors import ApiError, describe
+from webui.errors import WebUIError
 from webui.runtime.client import Generation, error_from
 from webui.types import Event, Failed, Queued
 
@@ -44,7 +45,7 @@ class Answering:
             for _, event in batch:
                 if isinstance(event, Failed):
                     await self.close()
-                    raise error_from(vars_of(event))
+                    raise failure(event)
             if any(not isinstance(event, Queued) for _, event in batch):
                 return
         if self.gone:
@@ -91,14 +92,50 @@ class Answering:
             await generation.aclose()
 
 
-def vars_of(event: Failed) -> dict[str, Any]:
-    return {"message": event.message, "code": event.code, "param": event.param, "values": event.values}
+def failure(event: Failed) -> WebUIError:
+    """A Failed event as the exception it stands for."""
+    return error_from(
+        {"message": event.message, "code": event.code, "param": event.param, "values": dict(event.values)}
+    )
 
 
 def error_event(event: Failed) -> bytes:
     """A failure on a stream that has begun: its last event, and no [DONE] after it."""
-    _, error = describe(error_from(vars_of(event)))
+    _, error = describe(failure(event))
     return b"data: " + orjson.dumps({"error": error}) + b"\n\n"
+
+
+class Writer(Protocol):
+    """Turns the events of one request into server-sent events of some shape."""
+
+    def begin(self) -> bytes: ...
+
+    def write(self, number: int, event: Event, parts: list[bytes]) -> None:
+        """Append what an event of generation `number` becomes."""
+        ...
+
+    def end(self) -> bytes: ...
+
+    def failed(self, event: Failed) -> bytes: ...
+
+
+async def stream(answering: Answering, writer: Writer) -> AsyncGenerator[bytes, None]:
+    """All that arrived together goes out together. After a failure nothing comes any more."""
+    try:
+        yield writer.begin()
+        async for batch in answering.batches():
+            parts: list[bytes] = []
+            for number, event in batch:
+                if isinstance(event, Failed):
+                    yield b"".join([*parts, writer.failed(event)])
+                    return
+                writer.write(number, event, parts)
+            if parts:
+                yield b"".join(parts)
+        if not answering.gone:
+            yield writer.end()
+    finally:
+        await answering.close()
 
 
 class EventStream(Response):

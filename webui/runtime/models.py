@@ -125,6 +125,14 @@ class Models:
         header, blob = await session.client.call("logits", prompt=given, add_bos=add_bos)
         return list(header["tokens"]), np.frombuffer(blob, np.float32)
 
+    async def score(self, prompt: str | Sequence[int], *, add_bos: bool = True, top: int = 0) -> dict[str, Any]:
+        """Each token of a text: log-probability, rank, entropy (bits) and the `top` likeliest, as parallel lists."""
+        session = await self._ready()
+        given = prompt if isinstance(prompt, str) else tuple(prompt)
+        check_prompt(given, session.ready.result(), "text")
+        header, _ = await session.client.call("score", prompt=given, add_bos=add_bos, top=top)
+        return header
+
     async def call(self, kind: str, **fields: Any) -> Frame:
         """Any other question the worker answers with a `reply` frame."""
         session = await self._ready()

@@ -40,6 +40,7 @@ class Worker(asyncio.Protocol):
         self._unpacker = Unpacker()
         self._process: Process | None = None
         self._transport: asyncio.WriteTransport | None = None
+        self._watcher: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._verdict: Ending | None = None
         self._last_beat = 0.0
@@ -61,7 +62,7 @@ class Worker(asyncio.Protocol):
         self._process = start(self._command, echo=self._echo)
         self._last_beat = time.monotonic()
         await asyncio.get_running_loop().create_connection(lambda: self, sock=self._process.connection)
-        self._spawn(self._watch(self._process))
+        self._watcher = asyncio.ensure_future(self._watch(self._process))
 
     def send(self, header: dict[str, Any], blob: bytes = b"") -> None:
         """Queue a frame; what cannot be delivered any more is dropped, `on_end` has told or will tell."""
@@ -80,6 +81,9 @@ class Worker(asyncio.Protocol):
         except asyncio.TimeoutError:
             self._process.kill()
             await self.ended.wait()
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
 
     def condemn(self, sentence: str, code: str) -> None:
         """Kill a process that cannot be used any more, and remember why."""

@@ -1,0 +1,211 @@
+"""Routes of llama.cpp's server that clients use beside OpenAI's: completion, infill, tokens, properties, health."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from webui.api.answers import timings
+from webui.api.body import StrictRoute
+from webui.api.errors import ApiError
+from webui.api.generations import Generations
+from webui.api.logprobs import chat_logprobs
+from webui.api.openai import collect
+from webui.api.prepare import Prepared, completion_requests, model_of
+from webui.api.schemas import MAX_TEXT, Body, CompletionBody, GenerationBody
+from webui.api.stream import Answering, EventStream, error_event, stream
+from webui.chat.templates import template_of
+from webui.errors import NoModel
+from webui.services import Services
+from webui.types import Event, Failed, Finished, Token
+
+# Names of the tokens between which a model was taught to fill in: before, after, middle.
+INFILL = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
+    ("▁<PRE>", "▁<SUF>", "▁<MID>"),
+)
+STOP_TYPES: Mapping[str, str] = {"stop": "eos", "stop_string": "word", "length": "limit", "time": "limit"}
+
+
+class TokenizeBody(Body):
+    """`prompt` is how clients of vLLM ask."""
+
+    content: str | None = Field(None, max_length=MAX_TEXT)
+    prompt: str | None = Field(None, max_length=MAX_TEXT)
+    add_special: bool = False
+    parse_special: bool = True
+    with_pieces: bool = False
+
+
+class DetokenizeBody(Body):
+    tokens: list[int] = Field(max_length=1 << 20)
+
+
+class Extra(Body):
+    text: str = Field("", max_length=MAX_TEXT)
+    filename: str = Field("", max_length=1000)
+
+
+class InfillBody(GenerationBody):
+    input_prefix: str = Field("", max_length=MAX_TEXT)
+    input_suffix: str = Field("", max_length=MAX_TEXT)
+    input_extra: list[Extra] = Field([], max_length=256)
+    prompt: str = Field("", max_length=MAX_TEXT)
+
+
+def router(services: Services, generations: Generations) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute, tags=["llama.cpp"])
+    models = services.models
+
+    @routes.get("/health", summary="Whether a model is ready")
+    async def health() -> dict[str, str]:
+        status = models.status()
+        if status.stage == "ready":
+            return {"status": "ok"}
+        code = "model_loading" if status.stage == "loading" else "model_not_loaded"
+        raise NoModel(status.sentence or "No model is loaded.", code=code)
+
+    @routes.get("/props", summary="What the loaded model is")
+    async def props() -> dict[str, Any]:
+        info = await model_of(models)
+        return {
+            "default_generation_settings": {"n_ctx": info.n_ctx},
+            "total_slots": info.slots,
+            "model_alias": info.name,
+            "model_path": info.name,
+            "chat_template": template_of(info),
+            "bos_token": info.bos_token,
+            "eos_token": info.eos_token,
+            "modalities": {"vision": False, "audio": False},
+            "build_info": "sampler-lab",
+        }
+
+    @routes.post("/tokenize", summary="Text to tokens")
+    async def tokenize(body: TokenizeBody) -> dict[str, Any]:
+        text = body.content if body.content is not None else body.prompt
+        if text is None:
+            raise ApiError(400, "content is required.", param="content")
+        tokens = await models.tokenize(text, add_bos=body.add_special, special=body.parse_special)
+        if body.with_pieces:
+            pieces = await models.pieces(tokens)
+            return {"tokens": [{"id": id, "piece": piece} for id, piece in zip(tokens, pieces, strict=True)]}
+        return {"tokens": tokens, "count": len(tokens)}
+
+    @routes.post("/detokenize", summary="Tokens to text")
+    async def detokenize(body: DetokenizeBody) -> dict[str, str]:
+        return {"content": await models.detokenize(body.tokens)}
+
+    async def complete(request: Request, body: CompletionBody) -> Response:
+        if body.max_tokens is None:
+            body.max_tokens = -1
+        return await _answer(generations, request, await completion_requests(services, body))
+
+    @routes.post("/completion", summary="Continue a text")
+    async def completion(request: Request, body: CompletionBody) -> Response:
+        return await complete(request, body)
+
+    @routes.post("/completions", summary="Continue a text", include_in_schema=False)
+    async def completions(request: Request, body: CompletionBody) -> Response:
+        return await complete(request, body)
+
+    @routes.post("/infill", summary="Fill in what stands between two texts")
+    async def infill(request: Request, body: InfillBody) -> Response:
+        prompt = await _infill_prompt(services, body)
+        fields = body.model_dump(exclude_unset=True, by_alias=False, exclude={"prompt"})
+        completion = CompletionBody.model_validate({**fields, "prompt": [prompt]})
+        return await complete(request, completion)
+
+    return routes
+
+
+async def _infill_prompt(services: Services, body: InfillBody) -> list[int]:
+    """Before, after, and then the middle is the model's; the other files come first."""
+    models = services.models
+    await model_of(models)
+    for names in INFILL:
+        marks = [await models.tokenize(name) for name in names]
+        if all(len(mark) == 1 for mark in marks):
+            break
+    else:
+        message = "The loaded model was not taught to fill in: it has no infill tokens."
+        raise ApiError(501, message, type="not_supported_error", code="infill_not_supported")
+    extra = "".join(f"{part.filename}\n{part.text}\n" for part in body.input_extra)
+    before = await models.tokenize(extra + body.input_prefix, special=False)
+    after = await models.tokenize(body.input_suffix, special=False)
+    begun = await models.tokenize(body.prompt, special=False)
+    start, hole, middle = (mark[0] for mark in marks)
+    return [start, *before, hole, *after, middle, *begun]
+
+
+async def _answer(generations: Generations, request: Request, prepared: Prepared) -> Response:
+    answering = Answering(generations.start(prepared.requests), request.receive)
+    await answering.begin()
+    if prepared.stream:
+        return EventStream(stream(answering, _Writer(prepared)))
+    try:
+        choices, _ = await collect(answering, prepared)
+    finally:
+        await answering.close()
+    answers = []
+    for number, choice in enumerate(choices):
+        assert choice.end is not None
+        data = {**_end(prepared, number, choice.end), "content": choice.said.text}
+        if prepared.top is not None:
+            data["completion_probabilities"] = chat_logprobs(choice.tokens, prepared.top)["content"]
+        answers.append(data)
+    return Response(orjson.dumps(answers[0] if len(answers) == 1 else answers), media_type="application/json")
+
+
+def _end(prepared: Prepared, index: int, event: Finished) -> dict[str, Any]:
+    """How llama.cpp ends an answer, with our extras."""
+    return {
+        "index": index,
+        "content": event.text,
+        "stop": True,
+        "model": prepared.model,
+        "tokens_predicted": event.tokens,
+        "tokens_evaluated": event.prompt_tokens,
+        "tokens_cached": event.context_used,
+        "truncated": False,
+        "stop_type": STOP_TYPES.get(event.reason, "none"),
+        "stopping_word": event.stop_string or "",
+        "seed": event.seed,
+        **prepared.made(),
+        "timings": timings(event),
+    }
+
+
+class _Writer:
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+
+    def begin(self) -> bytes:
+        return b""
+
+    def write(self, number: int, event: Event, parts: list[bytes]) -> None:
+        if isinstance(event, Token) and (event.text or self._prepared.top is not None):
+            index = number * self._prepared.n + event.choice
+            data: dict[str, Any] = {"index": index, "content": event.text, "tokens": [event.token], "stop": False}
+            if self._prepared.top is not None:
+                data["completion_probabilities"] = chat_logprobs([event], self._prepared.top)["content"]
+            parts.append(_event(data))
+        elif isinstance(event, Finished):
+            parts.append(_event(_end(self._prepared, number * self._prepared.n + event.choice, event)))
+
+    def end(self) -> bytes:
+        return b""
+
+    def failed(self, event: Failed) -> bytes:
+        return error_event(event)
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(data) + b"\n\n"
