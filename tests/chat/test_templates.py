@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webui.chat.sandbox import TemplateFailed, TemplateLimit, run
+from webui.chat.sandbox import TemplateFailed, run
 from webui.chat.templates import CHATML, render
 from webui.types import Message
 
@@ -59,65 +59,6 @@ def test_what_models_templates_use_works() -> None:
 {{ ns.n }} {{ strftime_now('%Y')[:2] }} {{ tools | tojson(indent=2) }} {{ ('a', 'b') | join('-') }}"""
     text = render([USER, Message("assistant", "я <b>")], template, bos="", eos="", tools=[{"a": 1}])
     assert text == '{"role": "assistant", "content": "я <b>"}1 20 [\n  {\n    "a": 1\n  }\n] a-b'
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
-        "{% for i in range(10 ** 9) %}{% endfor %}",
-        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-        "{{ 'a' * 10 ** 9 }}",
-        "{{ 10 ** 9 * 'a' }}",
-        "{{ [1] * 10 ** 9 }}",
-        "{{ 9 ** 999 ** 99 }}",
-        "{{ '%1000000000d' % 1 }}",
-        "{{ '%1000000000d' | format(1) }}",
-        "{{ '{:1000000000}'.format(1) }}",
-        "{{ 'a'.ljust(10 ** 9) }}",
-        "{{ 'a' | center(10 ** 9) }}",
-        "{{ 'a\nb' | indent(10 ** 9) }}",
-        "{% set n = namespace(x='abcdefgh') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
-        "{% set n = namespace(x='abcdefgh') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}",
-        "{% set a = ['x' * 9999] * 999 %}{{ a }}",
-        "{% set a = ['x' * 9999] %}{% set b = [a, a, a, a] %}{% set c = [b, b, b, b] %}{{ [c, c, c, c] | string }}",
-        "{{ ('x' * 9999).replace('x', 'y' * 9999) }}",
-        "{{ ('x' * 9999) | replace('x', 'y' * 9999) }}",
-        "{{ range(90000) | join('y' * 9999) }}",
-        "{{ ('y' * 9999).join(['a'] * 999) }}",
-        "{% for i in range(90000) %}{{ 'some words' }}{% endfor %}",
-    ],
-)
-def test_time_and_memory_are_bounded(source: str) -> None:
-    with pytest.raises((TemplateLimit, TemplateFailed)):
-        render([USER], source, bos="", eos="")
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "{{ cycler.__init__.__globals__.os.system('touch canary') }}",
-        "{{ namespace.__init__.__globals__ }}",
-        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{{ ''|attr('__class__')|attr('__mro__') }}",
-        "{{ raise_exception.__globals__['os'] }}",
-        "{{ strftime_now.__globals__['os'] }}",
-        "{{ '{0.__class__.__mro__}'.format('') }}",
-        "{{ self.__init__.__globals__ }}",
-        "{{ (messages|map(attribute='__class__')|list)[0].__subclasses__() }}",
-        "{{ messages.append(1) }}",
-        "{{ messages[0].update({'role': 'x'}) }}",
-        "{% include '/etc/passwd' %}",
-        "{% import 'os' as os %}",
-    ],
-)
-def test_no_way_out_of_the_sandbox(source: str) -> None:
-    """Either an error or nothing at all: never an object of Python's insides."""
-    try:
-        text = render([USER], source, bos="", eos="")
-    except TemplateFailed:
-        return
-    assert text.strip() in ("", "[]")
 
 
 def test_mistakes_are_sentences() -> None:

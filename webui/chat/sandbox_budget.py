@@ -22,6 +22,7 @@ LEAST_TOTAL = 16 << 20
 MAX_NUMBER = 1000
 """Largest whole number a filter or method may be given: widths and counts, which turn into that many characters."""
 MAX_BITS = 4096
+MAX_DEPTH = 200
 
 _DIGITS = re.compile(r"\d+")
 _PLAIN = (str, int, float, bool, type(None))
@@ -126,26 +127,34 @@ class Counted:
 
 
 def weight(values: Iterable[Any], most: int) -> int:
-    """Units of these values with everything in them; stops with TemplateLimit as soon as it is more than `most`."""
-    total = 0
-    waiting = list(values)
-    while waiting:
-        value = waiting.pop()
-        total += 1
-        if isinstance(value, str | bytes):
-            total += len(value)
-        elif isinstance(value, Mapping):
-            waiting += [*value.keys(), *value.values()]
-            total += ITEM * len(value)
-        elif isinstance(value, list | tuple | set | frozenset | KeysView | ValuesView | ItemsView):
-            waiting += value
-            total += len(value)
-        elif isinstance(value, Namespace):
-            waiting.append(object.__getattribute__(value, "_Namespace__attrs"))
-        else:
-            total += ITEM
-        if total + len(waiting) > most:
-            raise too_much()
+    """Units of these values with everything in them; stops with TemplateLimit as soon as it is more than `most`.
+
+    Deep nesting is refused as well: Python compares and hashes by calling itself, and a thread's stack is small.
+    """
+    total = depth = 0
+    level = list(values)
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise TemplateLimit("The prompt template nests lists too deeply: choose another template.")
+        inner: list[Any] = []
+        for value in level:
+            total += 1
+            if isinstance(value, str | bytes):
+                total += len(value)
+            elif isinstance(value, Mapping):
+                inner += [*value.keys(), *value.values()]
+                total += ITEM * len(value)
+            elif isinstance(value, list | tuple | set | frozenset | KeysView | ValuesView | ItemsView):
+                inner += value
+                total += len(value)
+            elif isinstance(value, Namespace):
+                inner.append(object.__getattribute__(value, "_Namespace__attrs"))
+            else:
+                total += ITEM
+            if total + len(inner) > most:
+                raise too_much()
+        level = inner
     return total
 
 
