@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from functools import lru_cache
 
 import orjson
 
@@ -13,6 +14,7 @@ from tests.hub.fake_hub import FakeHub, Repo
 MB = 1 << 20
 
 
+@lru_cache
 def gguf(megabytes: int = 1, seed: int = 0, **changes: int) -> bytes:
     """A sound GGUF of about so many megabytes, its weights random, so that a wrong byte matters."""
     file = llama(general_name=string(f"Tiny {seed}"), **{key: number(value) for key, value in changes.items()})
@@ -22,6 +24,7 @@ def gguf(megabytes: int = 1, seed: int = 0, **changes: int) -> bytes:
     return whole[:-weights] + random.Random(seed).randbytes(weights)
 
 
+@lru_cache
 def safetensors(kilobytes: int = 64, seed: int = 0) -> bytes:
     size = kilobytes << 10
     header = orjson.dumps({"weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}})

@@ -95,7 +95,8 @@ async def fetch(
     """Bring `part` up to the whole file and check it. What a fault leaves in `part` is continued by the next call."""
     wait = patience or Patience()
     try:
-        with await asyncio.to_thread(_Sink, source, part) as sink:
+        with _Sink(source, part) as sink:
+            await asyncio.to_thread(sink.take_in)
             progress(sink.size)
             await _complete(client, source, sink, progress, wait)
             await asyncio.to_thread(sink.check)
@@ -250,7 +251,6 @@ class _Sink:
         self.asked = False
         self._etag = self._read_tag()
         self._begin()
-        self._take_in()
 
     def __enter__(self) -> _Sink:
         return self
@@ -264,13 +264,17 @@ class _Sink:
         self._sha256 = hashlib.sha256()
         self._git = hashlib.sha1(f"blob {self._source.size}\0".encode(), usedforsecurity=False)
 
-    def _take_in(self) -> None:
+    def take_in(self) -> None:
         """Hash what an earlier attempt left; more than the file should have is nothing to build on."""
         left = os.fstat(self._file.fileno()).st_size
         if left > self._source.size:
             self.restart()
             return
-        while left > 0 and (block := self._file.read(min(BLOCK, left))):
+        while left > 0:
+            with self._lock:
+                block = b"" if self._file.closed else self._file.read(min(BLOCK, left))
+            if not block:
+                return
             self._count(block)
             left -= len(block)
 
