@@ -90,9 +90,7 @@ class RateLimited(HubFault):
     retry = True
 
     def __init__(self, seconds: int) -> None:
-        sentence = (
-            f"The hub asks to wait {seconds} seconds, as too many requests came from here: try again then."
-        )
+        sentence = f"The hub asks to wait {seconds} seconds, as too many requests came from here: try again then."
         super().__init__(sentence, values={"seconds": seconds})
 
 
