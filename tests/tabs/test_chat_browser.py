@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.tabs.conftest import Site, Visit, replied, say
 
@@ -201,3 +201,23 @@ async def test_the_starting_page_has_nothing_to_hide(page: Page) -> None:
     assert await page.evaluate("() => localStorage.length") == 0
     hosts = await page.evaluate("() => performance.getEntriesByType('resource').map(e => new URL(e.name).host)")
     assert set(hosts) == {await page.evaluate("() => location.host")}
+
+
+async def test_what_is_typed_while_a_chat_opens_is_not_lost(site: Site, page: Page) -> None:
+    await site.load(reply="ok")
+    answers = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await answers.wait()
+        await route.continue_()
+
+    await page.route("**/component_server**", hold)
+    await page.reload()
+    await page.focus("#message")
+    await page.keyboard.type("typed early")
+    answers.set()
+    await page.wait_for_selector("#blank")
+    assert await page.input_value("#message") == "typed early"
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".message.user .body")).to_have_text("typed early")
+    assert await page.input_value("#message") == ""

@@ -92,16 +92,26 @@ Lab.drawings.chat = (root, { server }) => {
     root.classList.toggle("busy", busy);
   }
 
-  async function open(chat) {
+  let opening = Promise.resolve();
+  function open(chat) {
+    opening = openNow(chat);
+    return opening;
+  }
+
+  async function openNow(chat) {
     keepDraft.now();
     endEdit(false);
+    const before = field.value;
     const answer = await ask({ ask: "open", chat });
     if (!answer.messages) {
       if (answer.code === "no_such_chat") newChat();
       return;
     }
     showAll(answer);
-    setField(answer.draft);
+    // What was typed while the answer was on its way belongs to the chat that opens.
+    const typed = field.value.startsWith(before) ? field.value.slice(before.length) : field.value;
+    setField(answer.draft + typed);
+    if (typed) fieldChanged();
     if (!narrow.matches) field.focus({ preventScroll: true });
   }
 
@@ -163,13 +173,19 @@ Lab.drawings.chat = (root, { server }) => {
   }
 
   async function submit() {
-    const text = field.value;
-    if (!text.trim() || !stop.hidden || form.dataset.sending) return;
+    if (form.dataset.sending) return;
     form.dataset.sending = "1";
+    await opening;
+    await submitNow();
+    delete form.dataset.sending;
+  }
+
+  async function submitNow() {
+    const text = field.value;
+    if (!text.trim() || !stop.hidden) return;
     keepDraft.cancel();
     const target = state.editing;
     const sent = await act(target ? { ask: "edit", node: target.id, text } : { ask: "send", chat: state.chat, text });
-    delete form.dataset.sending;
     if (!sent) return;
     endEdit(false);
     setField(target ? state.draft : "");
