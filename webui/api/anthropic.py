@@ -16,11 +16,11 @@ from webui.api.answers import Choice, timings
 from webui.api.body import StrictRoute
 from webui.api.errors import ApiError, describe
 from webui.api.generations import Generations
-from webui.api.openai import collect
+from webui.api.openai import begin, collect
 from webui.api.prepare import Prepared, chat_request
 from webui.api.schemas import Body, ChatBody
 from webui.api.speech import Speech, parsed_arguments
-from webui.api.stream import Answering, EventStream, failure, stream
+from webui.api.stream import EventStream, failure, stream
 from webui.chat.tools import CallStart, Part, Text, Thoughts
 from webui.services import Services
 from webui.types import Event, Failed, Finished, Token
@@ -82,8 +82,7 @@ def router(services: Services, generations: Generations) -> APIRouter:
     @routes.post("", summary="Answer a chat")
     async def messages(request: Request, body: MessagesBody) -> Response:
         prepared = await chat_request(services, chat_body(body))
-        answering = Answering(generations.start(prepared.requests), request.receive)
-        await answering.begin()
+        answering = await begin(generations, request, prepared)
         if body.stream:
             return EventStream(stream(answering, _Writer(prepared)))
         try:

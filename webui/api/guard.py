@@ -15,6 +15,7 @@ import orjson
 import psutil
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+MAX_HEADERS = 64 << 10
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST = re.compile(r"^(?:\[(?P<six>[0-9a-f:.%]+)\]|(?P<name>[a-z0-9._-]+))(?::(?P<port>\d{1,5}))?$")
 
@@ -53,6 +54,8 @@ class OriginGuard:
 
     def refusal(self, scope: Scope) -> tuple[str, str] | None:
         """Why this request may not enter, as code and sentence; None if it may."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+            return "headers_too_large", f"The headers may have at most {MAX_HEADERS >> 10} KB."
         headers = _Headers(scope)
         hosts = headers.all(b"host")
         parts = _HOST.match(hosts[0].lower()) if len(hosts) == 1 else None
@@ -111,8 +114,9 @@ def _is_address(text: str) -> bool:
 
 
 async def _refuse(send: Send, code: str, message: str) -> None:
-    error = {"message": message, "type": "permission_error", "param": None, "code": code}
+    status, kind = (431, "invalid_request_error") if code == "headers_too_large" else (403, "permission_error")
+    error = {"message": message, "type": kind, "param": None, "code": code}
     body = orjson.dumps({"error": error})
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -15,10 +15,10 @@ from webui.api.body import StrictRoute
 from webui.api.errors import ApiError
 from webui.api.generations import Generations
 from webui.api.logprobs import chat_logprobs
-from webui.api.openai import collect
+from webui.api.openai import begin, collect
 from webui.api.prepare import Prepared, completion_requests, model_of
 from webui.api.schemas import MAX_TEXT, Body, CompletionBody, GenerationBody
-from webui.api.stream import Answering, EventStream, error_event, stream
+from webui.api.stream import EventStream, error_event, stream
 from webui.chat.templates import template_of
 from webui.errors import NoModel
 from webui.services import Services
@@ -146,8 +146,7 @@ async def _infill_prompt(services: Services, body: InfillBody) -> list[int]:
 
 
 async def _answer(generations: Generations, request: Request, prepared: Prepared) -> Response:
-    answering = Answering(generations.start(prepared.requests), request.receive)
-    await answering.begin()
+    answering = await begin(generations, request, prepared)
     if prepared.stream:
         return EventStream(stream(answering, _Writer(prepared)))
     try:

@@ -10,7 +10,7 @@ from typing import Any
 from webui.api.errors import ApiError
 from webui.api.schemas import LoadBody
 from webui.errors import NoModel
-from webui.hub.library import ModelEntry, UnknownModel
+from webui.hub.library import ModelEntry
 from webui.load_options import OPTIONS
 from webui.services import Services
 from webui.types import LoadSpec
@@ -58,7 +58,8 @@ def find(services: Services, name: str, param: str) -> ModelEntry:
     for entry in services.library.scan():
         if entry.name.lower() in wanted or entry.path.name.lower() == name.lower():
             return entry
-    raise UnknownModel(f"There is no model {name[:200]!r}; /v1/internal/model/list has the names.", param=param)
+    message = f"There is no model {name[:200]!r}; /v1/internal/model/list has the names."
+    raise ApiError(404, message, param=param, code="model_not_found")
 
 
 def with_args(spec: LoadSpec, args: Mapping[str, Any]) -> LoadSpec:

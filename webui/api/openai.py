@@ -18,6 +18,7 @@ from webui.api.schemas import ChatBody, CompletionBody
 from webui.api.speech import Speech
 from webui.api.stream import DONE, Answering, EventStream, error_event, failure, stream
 from webui.chat.tools import Text
+from webui.errors import WebUIError
 from webui.services import Services
 from webui.types import Event, Failed, Finished, Token
 
@@ -62,8 +63,7 @@ def _model(name: str) -> dict[str, Any]:
 
 async def answer(generations: Generations, request: Request, prepared: Prepared) -> Response:
     """Generate and answer, streamed or whole."""
-    answering = Answering(generations.start(prepared.requests), request.receive)
-    await answering.begin()
+    answering = await begin(generations, request, prepared)
     head = Head.new(prepared.kind, prepared.model)
     if prepared.stream:
         return EventStream(stream(answering, _Writer(head, prepared)))
@@ -71,6 +71,18 @@ async def answer(generations: Generations, request: Request, prepared: Prepared)
         return Response(await _collect(answering, head, prepared), media_type="application/json")
     finally:
         await answering.close()
+
+
+async def begin(generations: Generations, request: Request, prepared: Prepared) -> Answering:
+    """Start generating; what is wrong is raised with the names the client used."""
+    try:
+        answering = Answering(generations.start(prepared.requests), request.receive)
+        await answering.begin()
+    except WebUIError as error:
+        if error.param is not None:
+            error.param = prepared.params.get(error.param, error.param)
+        raise
+    return answering
 
 
 class _Writer:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from webui.api.answers import Choice, Kind
@@ -39,6 +39,9 @@ class Prepared:
     tooling: Tooling | None = None
     scores: tuple[dict[str, Any], ...] = ()
     """With echo and logprobs: what was found about each prompt's own tokens."""
+
+    params: Mapping[str, str] = field(default_factory=dict)
+    """What the fields of the GenerationRequest are called in the request that came."""
 
     def echo(self, choice: int) -> str:
         return self.echoes[choice // self.n]
@@ -106,7 +109,7 @@ async def completion_requests(services: Services, body: CompletionBody) -> Prepa
         GenerationRequest(prompt, max_tokens=limit_of(limit), add_bos=bos, **options.fields) for prompt in prompts
     )
     made = prepared("completion", info, requests, body, options, echoes, top)
-    return replace(made, scores=tuple(scores))
+    return replace(made, scores=tuple(scores), params=_params(body))
 
 
 async def chat_request(services: Services, body: ChatBody) -> Prepared:
@@ -118,7 +121,12 @@ async def chat_request(services: Services, body: ChatBody) -> Prepared:
     rendered = await render_chat(body, info)
     request = chat_generation(body, info, options, rendered)
     made = prepared("chat", info, (request,), body, options, [""], top)
-    return replace(made, tooling=rendered.tooling)
+    params = {"prompt": "messages", **_params(body), **({"json_schema": "tools"} if rendered.json_schema else {})}
+    return replace(made, tooling=rendered.tooling, params=params)
+
+
+def _params(body: GenerationBody) -> dict[str, str]:
+    return {"json_schema": "response_format"} if body.response_format else {}
 
 
 def chat_generation(body: GenerationBody, info: ModelInfo, options: Options, rendered: Rendered) -> GenerationRequest:

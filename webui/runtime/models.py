@@ -17,7 +17,7 @@ from webui.errors import LoadCancelled, LoadFailed, NoModel, WebUIError, WorkerD
 from webui.runtime.check import check_prompt, check_request, check_spec, check_tokens, text
 from webui.runtime.client import Client, Generation, error_from
 from webui.runtime.process import COMMAND, Ending
-from webui.runtime.session import NOTHING, ModelStatus, Session
+from webui.runtime.session import NOTHING, ModelStatus, Session, loading_status
 from webui.runtime.supervisor import Restarts, Worker
 from webui.types import Failed, GenerationRequest, LoadSpec, ModelInfo, model_info_from_dict
 from webui.worker.wire import Frame
@@ -53,6 +53,7 @@ class Models:
         self._restarts.forgive()
         async with self._switch:
             self._forget_restart()
+            self._status = loading_status(spec)
             await self._end_session()
             session = await self._start_session(spec, restarting=False)
         return await asyncio.shield(session.ready)
@@ -72,6 +73,7 @@ class Models:
         """Let go of the model; all its memory goes back to the system with the worker."""
         async with self._switch:
             self._forget_restart()
+            self._status = NOTHING
             await self._end_session()
             self._status = NOTHING
 
@@ -233,9 +235,7 @@ class Models:
         """Load again after a crash; the future is there at once, so that requests can wait for it."""
         ready: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
         self._retry, self._restarted = None, ready
-        self._status = ModelStatus(
-            "loading", sentence="The engine is being restarted.", spec=spec, code="engine_restarting", restarting=True
-        )
+        self._status = loading_status(spec, restarting=True)
         self._spawn(self._restart_into(spec, ready))
         return ready
 

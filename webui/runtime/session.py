@@ -35,6 +35,21 @@ class ModelStatus:
 NOTHING = ModelStatus("none", sentence="No model is loaded.", code="model_not_loaded")
 
 
+def loading_status(spec: LoadSpec, progress: float = 0.0, *, restarting: bool = False) -> ModelStatus:
+    name = spec.name or spec.path.replace("\\", "/").rsplit("/", 1)[-1]
+    percent = round(progress * 100)
+    sentence = f"Loading {name}: {percent} %."
+    return ModelStatus(
+        "loading",
+        progress,
+        f"The engine is being restarted. {sentence}" if restarting else sentence,
+        spec=spec,
+        code="engine_restarting" if restarting else "model_loading",
+        values={"name": name, "percent": percent},
+        restarting=restarting,
+    )
+
+
 class Session:
     """One worker with the model it was started for."""
 
@@ -57,18 +72,7 @@ class Session:
             self.ready.exception()
 
     def loading(self) -> ModelStatus:
-        name = self.spec.name or self.spec.path.replace("\\", "/").rsplit("/", 1)[-1]
-        percent = round(self.progress * 100)
-        sentence = f"Loading {name}: {percent} %."
-        return ModelStatus(
-            "loading",
-            self.progress,
-            f"The engine is being restarted. {sentence}" if self.restarting else sentence,
-            spec=self.spec,
-            code="engine_restarting" if self.restarting else "model_loading",
-            values={"name": name, "percent": percent},
-            restarting=self.restarting,
-        )
+        return loading_status(self.spec, self.progress, restarting=self.restarting)
 
     def loaded(self, info: ModelInfo) -> ModelStatus:
         return ModelStatus("ready", 1.0, f"{info.name} is ready.", info, self.spec, "model_ready", {"name": info.name})
