@@ -182,9 +182,11 @@ class FakeEngine:
             if end - self._last_step > 2 * self.script.delay:
                 end = time.monotonic() + self.script.delay
             self._last_step = end
-        while (left := end - time.monotonic()) > 0:
+        while True:
             if self._abort:
                 raise Aborted("aborted")
+            if (left := end - time.monotonic()) <= 0:
+                return
             time.sleep(min(left, 0.01))
 
     def _faults(self, slot: _Slot, chunk: Chunk, start: int) -> None:

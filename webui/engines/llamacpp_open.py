@@ -6,6 +6,7 @@ Knows nothing of decoding; `llamacpp.py` does that with what is opened here.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 import time
@@ -32,6 +33,8 @@ _FLASH = {
 }
 _SPLIT = {"none": 0, "layer": 1, "row": 2}
 _CHUNK_CPU, _CHUNK_GPU = 128, 256
+_NEVER_REPACKED = frozenset({0, 1, 3, 8, 9, 32})
+"""llama_ftype of F32, F16, Q4_1, Q5_0, Q5_1, BF16."""
 _SCORES_LIMIT = 192 << 20
 _LOG_WARNING = 3
 _LOG_CONTINUED = 5
@@ -53,8 +56,10 @@ class Opened:
     keep: tuple[Any, ...]
 
 
-def set_log(verbose: bool) -> Any:
-    """llama.cpp's words go to stderr: all of them, or only warnings and errors. Keep the returned callback alive."""
+@functools.cache
+def _log_callback(verbose: bool) -> Any:
+    """llama.cpp's words go to stderr: all of them, or only warnings and errors. Cached, because llama.cpp keeps calling
+    the function for as long as the process lives."""
     last = [0]
 
     def log(level: int, text: bytes, _: Any) -> None:
@@ -64,9 +69,7 @@ def set_log(verbose: bool) -> Any:
             sys.stderr.write(text.decode("utf-8", "replace"))
             sys.stderr.flush()
 
-    callback = lib.llama_log_callback(log)
-    lib.llama_log_set(callback, ctypes.c_void_p(0))
-    return callback
+    return lib.llama_log_callback(log)
 
 
 def physical_cores() -> int:
@@ -84,13 +87,14 @@ def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, a
             raise LoadFailed(f"There is no LoRA file {lora}; take it out of the list or correct the path.")
     start = time.monotonic()
     chunk = min(spec.n_batch, _CHUNK_CPU if cpu_only(spec) else _CHUNK_GPU)
-    log = set_log(options["verbose"])
+    lib.llama_log_set(_log_callback(options["verbose"]), ctypes.c_void_p(0))
     lib.llama_backend_init()
     model, keep = _load_weights(path, spec, options, progress)
     vocab = lib.llama_model_get_vocab(model)
     n_ctx = spec.n_ctx or lib.llama_model_n_ctx_train(model) or 4096
-    slots = spec.slots or _slots_that_fit(model, n_ctx, options)
-    context, flash = _make_context(model, spec, options, n_ctx, slots, abort)
+    flash = _flash_attention(model, spec, options, n_ctx)
+    context, slots = _context_that_fits(model, spec, options, n_ctx, flash)
+    _listen_for_abort(context, abort)
     n_ctx = lib.llama_n_ctx_seq(context)
     adapters = {lora: _load_adapter(model, lora) for lora, _ in options["loras"]}
     return Opened(
@@ -100,10 +104,10 @@ def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, a
         lib.llama_get_memory(context),
         _describe(model, vocab, spec, n_ctx, slots, time.monotonic() - start),
         chunk,
-        ANYWHERE if flash == "off" and cpu_only(spec) else chunk,
+        ANYWHERE if flash == "off" and cpu_only(spec) and _plain_weights(model, options) else chunk,
         adapters,
         dict(options["loras"]),
-        (log, *keep),
+        keep,
     )
 
 
@@ -167,13 +171,18 @@ def _extra_buffers(options: Mapping[str, Any]) -> bool:
     return b"AMX" not in (lib.llama_print_system_info() or b"")
 
 
-def _flash_attention(model: Any, spec: LoadSpec, options: Mapping[str, Any], n_ctx: int, n_ubatch: int) -> str:
+def _plain_weights(model: Any, options: Mapping[str, Any]) -> bool:
+    """Whether weights are multiplied as they stand in the file: repacked ones give other numbers for other widths."""
+    return not _extra_buffers(options) or lib.llama_model_ftype(model) in _NEVER_REPACKED
+
+
+def _flash_attention(model: Any, spec: LoadSpec, options: Mapping[str, Any], n_ctx: int) -> str:
     """Without a GPU plain attention is up to twice as fast on long texts and lets a prompt be cut anywhere without
     changing a bit; it is left only where its buffer (scores of every head over the whole context) grows too large, and
     for quantised values, which need flash attention."""
     if options["flash_attention"] != "auto" or not cpu_only(spec):
         return str(options["flash_attention"])
-    scores = 4 * n_ubatch * n_ctx * lib.llama_model_n_head(model)
+    scores = 4 * _ubatch(spec, options) * n_ctx * lib.llama_model_n_head(model)
     return "off" if options["kv_type"] == "f16" and scores <= _SCORES_LIMIT else "on"
 
 
@@ -186,27 +195,43 @@ def _slots_that_fit(model: Any, n_ctx: int, options: Mapping[str, Any]) -> int:
     return max(1, min(AUTO_SLOTS, int(free * 0.5 / max(1.0, one))))
 
 
-def _make_context(
-    model: Any, spec: LoadSpec, options: Mapping[str, Any], n_ctx: int, slots: int, abort: AbortFlag
-) -> tuple[Any, str]:
+def _ubatch(spec: LoadSpec, options: Mapping[str, Any]) -> int:
+    return min(options["ubatch"] or (_CHUNK_CPU if cpu_only(spec) else 512), spec.n_batch)
+
+
+def _context_that_fits(
+    model: Any, spec: LoadSpec, options: Mapping[str, Any], n_ctx: int, flash: str
+) -> tuple[Any, int]:
+    """A context with the slots that were asked for, or as many of up to four as there is memory for."""
+    slots = spec.slots or _slots_that_fit(model, n_ctx, options)
+    while True:
+        try:
+            return _make_context(model, spec, options, n_ctx, slots, flash), slots
+        except LoadFailed:
+            if spec.slots or slots == 1:
+                raise
+            slots //= 2
+
+
+def _make_context(model: Any, spec: LoadSpec, options: Mapping[str, Any], n_ctx: int, slots: int, flash: str) -> Any:
     one = kv_bytes_per_token(model, options["kv_type"])
     free = psutil.virtual_memory().available
-    if one * n_ctx * slots > free * 0.95 and not lib.llama_supports_gpu_offload():
+    if one * n_ctx * slots > free * 0.95 and cpu_only(spec):
         fits = max(64, int(free * 0.8 / one / slots) // 256 * 256)
         raise LoadFailed(
             f"A context of {n_ctx} tokens for {slots} conversations needs {one * n_ctx * slots / 2**30:.1f} GiB and "
             f"{free / 2**30:.1f} GiB are free; {fits} tokens would fit.",
             param="n_ctx",
+            values={"n_ctx": n_ctx, "slots": slots, "fits": fits},
         )
     params = lib.llama_context_default_params()
     params.n_ctx = n_ctx * slots
     params.n_seq_max = slots
     params.n_batch = spec.n_batch
-    params.n_ubatch = min(options["ubatch"] or (_CHUNK_CPU if cpu_only(spec) else 512), spec.n_batch)
+    params.n_ubatch = _ubatch(spec, options)
     params.n_outputs_max = max(MAX_ROWS, slots)
     params.n_threads = spec.threads or physical_cores()
     params.n_threads_batch = options["threads_batch"] or params.n_threads
-    flash = _flash_attention(model, spec, options, n_ctx, params.n_ubatch)
     params.flash_attn_type = _FLASH[flash]
     params.type_k = params.type_v = _GGML_TYPES[options["kv_type"]]
     params.offload_kqv = options["offload_kv"]
@@ -220,11 +245,14 @@ def _make_context(
             f"llama.cpp cannot make a context of {n_ctx} tokens for {slots} conversations; choose a smaller one.",
             param="n_ctx",
         )
+    return context
+
+
+def _listen_for_abort(context: Any, abort: AbortFlag) -> None:
     # strlen over the flag's two bytes is 0 or 1: a native callback, so that asking never waits for Python's lock.
     strlen = ctypes.cast(ctypes.CDLL(None if os.name != "nt" else "msvcrt").strlen, ctypes.c_void_p)
     native = ctypes.cast(strlen, lib.ggml_abort_callback)
     lib.llama_set_abort_callback(context, native, ctypes.c_void_p(abort.address))
-    return context, flash
 
 
 def _load_adapter(model: Any, path: str) -> Any:

@@ -1,0 +1,137 @@
+"""The real starter model through a real worker: the promises of repeatability, caching, text and cancel."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.worker.harness import GREEDY, text_of, worker
+
+pytestmark = pytest.mark.model
+
+CHAIN = [{"sampler": "temperature", "values": {"temperature": 0.9}}, {"sampler": "top_p", "values": {"top_p": 0.95}}]
+LONG = "<|im_start|>system\nYou tell long stories about the sea. " + "The sea was wide and the ship was old. " * 40
+
+
+def chat(*turns, system=LONG):
+    text = f"{system}<|im_end|>\n"
+    for role, content in zip(["user", "assistant"] * 10, turns, strict=False):
+        text += f"<|im_start|>{role}\n{content}<|im_end|>\n"
+    return text + "<|im_start|>assistant\n"
+
+
+@pytest.fixture(scope="module")
+def model(starter_path):
+    with worker() as w:
+        w.load(path=str(starter_path), engine="llamacpp", n_ctx=1536, slots=3)
+        yield w
+
+
+def test_the_same_seed_gives_the_same_text_cold_warm_and_under_load(model, starter_path):
+    first = chat("Tell me about a storm.")
+    cold = model.generate(first, id="cold", chain=CHAIN, seed=11, max_tokens=24)
+    assert cold[-1]["cached_tokens"] == 0 and cold[-1]["seed"] == 11
+    warm = model.generate(first, id="warm", chain=CHAIN, seed=11, max_tokens=24)
+    assert warm[-1]["cached_tokens"] == warm[-1]["prompt_tokens"]
+    follow = chat("Tell me about a storm.", text_of(cold), "And then?")
+    second = model.generate(follow, id="second", chain=CHAIN, seed=12, max_tokens=24)
+    assert second[-1]["cached_tokens"] > 300
+    for i in range(2):
+        model.start(f"load {i}", f"Number {i}: ", chain=CHAIN, max_tokens=60, ignore_eos=True)
+    model.start("loaded", follow, chain=CHAIN, seed=12, max_tokens=24)
+    loaded = model.events({"loaded", "load 0", "load 1"})["loaded"]
+    exact = model.generate(follow, id="exact", chain=CHAIN, seed=12, max_tokens=24, deterministic=True)
+    assert exact[-1]["cached_tokens"] == 0
+    with worker() as fresh:
+        fresh.load(path=str(starter_path), engine="llamacpp", n_ctx=1536, slots=1)
+        restarted = fresh.generate(follow, chain=CHAIN, seed=12, max_tokens=24)
+    assert restarted[-1]["cached_tokens"] == 0
+    assert text_of(warm) == text_of(cold)
+    assert text_of(loaded) == text_of(second) == text_of(exact) == text_of(restarted)
+
+
+def test_going_back_to_another_chat_does_not_read_it_again(model):
+    chats = [chat("Hello", system=f"<|im_start|>system\nChat {i}. " + f"Fact {i} is known. " * 80) for i in range(5)]
+    for prompt in chats:
+        model.generate(prompt, max_tokens=2)
+    for prompt in chats:
+        last = model.generate(prompt + "Well", max_tokens=2)[-1]
+        assert last["cached_tokens"] >= last["prompt_tokens"] - 8
+
+
+def test_characters_arrive_whole(model):
+    events = model.generate(
+        "Repeat: 🙂🚀 日本語 Привет\nRepeat: 🙂🚀 日本語 Привет\nRepeat:", max_tokens=24, ignore_eos=True, stop=["\n"]
+    )
+    tokens = [event for event in events if event["kind"] == "token"]
+    assert not any("\ufffd" in event["text"] for event in tokens)
+    assert any(event["text"] == "" for event in tokens) and not text_of(events).isascii()
+    assert "\n" not in text_of(events)
+
+
+def test_json_comes_out_as_json(model):
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer"}},
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    }
+    events = model.generate("A person as JSON: ", json_schema=json.dumps(schema), max_tokens=80, chain=GREEDY)
+    assert events[-1]["reason"] == "stop"
+    assert set(json.loads(text_of(events))) == {"name", "age"}
+
+
+def test_guessing_ahead_says_the_same(model):
+    prompt = "one two three four five six seven eight. one two three four five six seven eight. one two"
+    plain = model.generate(prompt, max_tokens=30, ignore_eos=True)
+    quick = model.generate(prompt, max_tokens=30, ignore_eos=True, lookup=6)
+    assert text_of(quick)[:40] == text_of(plain)[:40]
+    assert quick[-1]["tokens"] == 30
+
+
+def test_cancel_in_the_middle_of_a_long_prompt(model):
+    model.start("long", "word " * 1400, max_tokens=5)
+    model.wait_for("events")
+    start = time.monotonic()
+    model.send("cancel", id="long")
+    last = model.events({"long"})["long"][-1]
+    assert last["reason"] == "cancelled" and last["tokens"] == 0
+    assert last["context_used"] < last["prompt_tokens"]
+    assert time.monotonic() - start < 5
+
+
+def test_a_score_agrees_with_the_logits(model):
+    import numpy as np
+
+    text = "The capital of France is Paris"
+    score, _ = model.ask("score", prompt=text, top=5)
+    prefix, row = model.ask("logits", prompt=score["tokens"][:-1])
+    logits = np.frombuffer(row, np.float32).astype(np.float64)
+    logprob = logits[score["tokens"][-1]] - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+    assert score["logprobs"][-1] == pytest.approx(logprob, abs=0.6)
+    assert len(score["top"][-1]) == 5 and score["top"][-1][0][1] >= score["logprobs"][-1]
+    assert prefix["tokens"] == score["tokens"][:-1]
+
+
+def test_quantised_keys_and_values_and_a_smaller_context(starter_path):
+    with worker() as w:
+        info = w.load(
+            path=str(starter_path),
+            engine="llamacpp",
+            n_ctx=512,
+            slots=1,
+            options={"kv_type": "q8_0", "rope_base": 50000.0, "mmap": False},
+        )
+        assert (info["n_ctx"], info["slots"]) == (512, 1)
+        events = w.generate("The sea is", max_tokens=8, ignore_eos=True)
+        assert events[-1]["tokens"] == 8 and text_of(events).strip()
+
+
+def test_a_context_too_large_names_one_that_fits(starter_path):
+    with worker() as w:
+        spec = {"path": str(starter_path), "engine": "llamacpp", "n_ctx": 1 << 24, "slots": 8}
+        w.send("load", spec=spec)
+        failed, _ = w.wait_for("load_failed", seconds=60)
+        assert failed["param"] == "n_ctx" and "would fit" in failed["message"]
