@@ -300,6 +300,8 @@ def test_the_real_models(starter_path: Path, gemma_path: Path) -> None:
     smol, gemma = facts_of(read_header(starter_path)), facts_of(read_header(gemma_path))
     assert (smol.architecture, smol.quantisation, smol.layers, smol.context) == ("llama", "Q4_1", 30, 8192)
     assert (set(smol.heads), set(smol.kv_heads), smol.key_length, smol.vocabulary) == ({9}, {3}, 64, 49152)
+    assert smol.quantisation_in_words().startswith("4-bit")
+    assert smol.quantisation_in_words("ru").startswith("4 бита")
     assert smol.chat_template and smol.licence == "apache-2.0"
     assert round(smol.parameters / 1e6) == 135
     assert (gemma.architecture, gemma.sliding_window, gemma.key_length, gemma.vocabulary) == (

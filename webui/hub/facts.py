@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from webui.hub.gguf import Header, LongArray
-from webui.hub.quants import FILE_TYPES, in_words
+from webui.hub.quants import BITS, FILE_TYPES, in_words
 from webui.hub.reasons import bad
 
 Content = Literal["model", "part", "lora", "projector", "tokenizer", "imatrix"]
@@ -49,7 +49,9 @@ class ModelFacts:
     split_count: int = 1
 
     def quantisation_in_words(self, language: str = "en") -> str:
-        return in_words(self.bits_per_weight, language) if self.bits_per_weight else ""
+        """Advice by what the quantisation is, not by this file: a small model's large vocabulary is often kept finer."""
+        bits = BITS.get(self.quantisation, self.bits_per_weight)
+        return in_words(bits, language) if bits else ""
 
 
 def facts_of(header: Header) -> ModelFacts:
