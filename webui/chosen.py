@@ -1,6 +1,9 @@
-"""The chain, seed and limits a person has chosen, out of the kept settings: what every tab generates with."""
+"""The chain, seed and limits a person has chosen, in the kept settings: what every tab generates with."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from webui.chat.conversation import ReplySettings
 from webui.errors import BadValue
@@ -18,6 +21,25 @@ def chosen_chain(preferences: Preferences) -> tuple[Step, ...]:
         return Chain.parse(kept).steps
     except BadValue:
         return BALANCED
+
+
+def keep_chain(preferences: Preferences, steps: Iterable[Any]) -> Chain:
+    """Check a whole chain, then keep it; a bad value changes nothing. Balanced is kept as nothing at all."""
+    chain = Chain.parse(steps)
+    same = chain.steps == Chain.parse(BALANCED).steps
+    preferences.set(chain=[] if same else [[step.sampler, values_as_json(step.values)] for step in chain.steps])
+    return chain
+
+
+def values_as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A step's values with tuples as lists and token ids as text."""
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): number for key, number in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
 def reply_settings(preferences: Preferences) -> ReplySettings:

@@ -18,7 +18,6 @@ import pytest_asyncio
 import uvicorn
 from playwright.async_api import Browser, Page, async_playwright
 
-from webui.api.guard import OriginGuard
 from webui.building import build_services
 from webui.hub.library import Library
 from webui.services import Services
@@ -43,6 +42,7 @@ class Site:
         return f"http://127.0.0.1:{self.settings.port}/"
 
     async def start(self) -> None:
+        from webui.api.guard import OriginGuard
         from webui.tabs import build_page_app
 
         library = Library(self.settings.model_dir, starter=True)
@@ -163,6 +163,15 @@ async def visit(browser: Browser, site: Site) -> AsyncIterator[Visit]:
 async def page(visit: Visit) -> Page:
     opened: Page = await visit()
     return opened
+
+
+async def restarted(site: Site, page: Page) -> None:
+    """End the program and start it again; the page looks away meanwhile and then comes back."""
+    address = page.url
+    await page.goto("about:blank")
+    await site.restart()
+    await page.goto(address)
+    await page.wait_for_selector("#message")
 
 
 async def say(page: Page, text: str) -> None:

@@ -6,10 +6,9 @@ The samplers' own declarations make every row; nothing here knows a sampler by n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
-from webui.chosen import chosen_chain
+from webui.chosen import chosen_chain, keep_chain, values_as_json
 from webui.errors import BadValue
 from webui.preferences import Preferences
 from webui.samplers import BALANCED, SAMPLERS, Chain
@@ -35,17 +34,11 @@ class ChainServer:
         steps = asked.get("steps")
         if not isinstance(steps, list):
             raise BadValue("chain must be a list of [name, {parameter: value}].", param="chain")
-        chain = Chain.parse(steps)
-        kept = (
-            []
-            if chain.steps == Chain.parse(BALANCED).steps
-            else [_plain(step.sampler, step.values) for step in chain.steps]
-        )
-        await asyncio.to_thread(self._preferences.set, chain=kept)
+        await asyncio.to_thread(keep_chain, self._preferences, steps)
         return self._stages(words)
 
     async def _ask_reset(self, words: Words, asked: Asked) -> Answer:
-        await asyncio.to_thread(self._preferences.set, chain=[])
+        await asyncio.to_thread(keep_chain, self._preferences, BALANCED)
         return self._stages(words)
 
     def _stages(self, words: Words) -> Answer:
@@ -54,7 +47,7 @@ class ChainServer:
         stages = [
             {
                 "name": stage.sampler.name,
-                "values": _plain(stage.sampler.name, stage.values)[1],
+                "values": values_as_json(stage.values),
                 "off": stage.off,
                 "warning": warnings.get(stage.index, ""),
             }
@@ -63,28 +56,14 @@ class ChainServer:
         return {"stages": stages, "balanced": not self._preferences["chain"]}
 
 
-def _plain(name: str, values: Mapping[str, Any]) -> list[Any]:
-    """A step as JSON: tuples as lists, token ids of a mapping as text."""
-    plain: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            value = {str(inner): number for inner, number in value.items()}
-        plain[key] = _listed(value)
-    return [name, plain]
-
-
-def _listed(value: Any) -> Any:
-    return [_listed(item) for item in value] if isinstance(value, (tuple, list)) else value
-
-
 def _sampler(sampler: Sampler, language: str) -> dict[str, Any]:
     return {
         "title": sampler.title[language],
         "summary": sampler.summary[language],
         "formula": sampler.formula,
         "family": sampler.family,
-        "neutral": _plain("", sampler.neutral())[1],
-        "defaults": {p.name: _listed(p.default) for p in sampler.params if not isinstance(p.default, Mapping)},
+        "neutral": values_as_json(sampler.neutral()),
+        "defaults": values_as_json({p.name: p.default for p in sampler.params}),
         "params": [_param(param, language) for param in sampler.params],
     }
 

@@ -10,7 +10,7 @@ import gradio as gr
 from webui.errors import BadValue
 from webui.preferences import Preferences
 from webui.services import Services
-from webui.tabs import chain_edit
+from webui.tabs import chain_edit, presets
 from webui.tabs.asking import words_for
 from webui.tabs.labels import label
 
@@ -44,6 +44,7 @@ def build(services: Services, blocks: gr.Blocks) -> None:
     with gr.Row(elem_classes="page split"):
         with gr.Column(scale=3, min_width=320):
             gr.Markdown(label("parameters.chain"), elem_classes="heading")
+            presets.build(services)
             chain_edit.build(services, "parameters-chain")
         with gr.Column(scale=2, min_width=280):
             gr.Markdown(label("parameters.general"), elem_classes="heading")

@@ -26,6 +26,7 @@ SCRIPTS = (
     "chat_list",
     "chat",
     "chain",
+    "presets",
     "model",
     "session",
     "shortcuts",
@@ -114,6 +115,12 @@ class ChainEditor(Piece):
 
     draws = "chain"
     triggers = ("changed",)
+
+
+class PresetBar(Piece):
+    """Choose, keep, delete and import presets. Talks to one server function; the chain's editor hears of changes."""
+
+    draws = "presets"
 
 
 class ModelView(Piece):
