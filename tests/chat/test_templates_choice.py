@@ -158,3 +158,8 @@ def test_every_shipped_template_is_valid_and_knows_its_family() -> None:
             name,
             family,
         )
+
+
+def test_a_template_that_walks_over_tools_untested_works_without_any() -> None:
+    source = "{% for tool in tools %}{{ tool }}{% endfor %}" + GOOD
+    assert choose_template(info(chat_template=source)).problem == ""

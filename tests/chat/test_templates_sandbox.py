@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
+import jinja2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2.ext import LoopControlExtension
 
 from tests.chat.bombs import BOMBS, SECONDS, values_for
 from webui.chat.sandbox import TemplateFailed, TemplateLimit, run
-from webui.chat.templates import OwnTemplates, choose_template, render, render_async, template_from
+from webui.chat.templates import (
+    OwnTemplates,
+    choose_template,
+    read_shipped,
+    render,
+    render_async,
+    shipped,
+    template_from,
+)
 from webui.settings import ROOT
 from webui.types import Message, ModelInfo
 
@@ -141,6 +153,45 @@ async def test_a_template_that_hangs_does_not_hold_up_the_loop_and_leaves_no_thr
     started = time.thread_time()
     assert await render_async([USER], None, bos="", eos="")
     assert time.thread_time() - started < 1  # nobody else is rendering any more
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_honest_templates_render_as_in_plain_jinja(name: str) -> None:
+    """Nothing that counts may change what is written. (The same held for the 70 templates in llama.cpp's sources.)"""
+    plain = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=[LoopControlExtension])
+    plain.filters["tojson"] = lambda value, **how: json.dumps(value, ensure_ascii=False, **how)
+    plain.globals |= {"strftime_now": lambda format: datetime.now().strftime(format), "raise_exception": _raise}
+    call = {"id": "abcdefghi", "function": {"name": "f", "arguments": {"a": [1, "ж"]}}}
+    properties = {"a": {"type": "array", "items": {"enum": ["x", 1]}, "description": "A\nB"}, "b": {"type": "integer"}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": properties}}}
+    chats: list[list[dict[str, object]]] = [
+        [{"role": "user", "content": "Привет <b> "}],
+        [
+            {"role": "user", "content": "One"},
+            {"role": "assistant", "content": " Two "},
+            {"role": "user", "content": "Three"},
+        ],
+    ]
+    chats += [[{"role": "system", "content": "Rules"}, *chat] for chat in chats]
+    called = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "4", "name": "f", "tool_call_id": "abcdefghi"},
+    ]
+    for chat in [*chats, [*chats[0], *called]]:
+        for tools in (None, [tool]):
+            values = {"messages": chat, "tools": tools, "bos_token": "<s>", "eos_token": "</s>"}
+            values["add_generation_prompt"] = True
+            try:
+                expected = plain.from_string(read_shipped(name)).render(**values)
+            except jinja2.TemplateError:
+                with pytest.raises(TemplateFailed):
+                    run(read_shipped(name), values)
+                continue
+            assert run(read_shipped(name), values) == expected
+
+
+def _raise(message: str) -> None:
+    raise jinja2.TemplateError(message)
 
 
 PIECES = st.sampled_from(

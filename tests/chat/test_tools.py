@@ -158,7 +158,7 @@ def test_a_required_call_is_one_of_the_tools() -> None:
         assert not accepts(schema, bad)
 
 
-@pytest.mark.parametrize("format", ["hermes", "llama3", "mistral", "harmony", "json"])
+@pytest.mark.parametrize("format", ["hermes", "llama3", "mistral", "mistral_args", "harmony", "json"])
 @pytest.mark.parametrize(
     ("choice", "written"),
     [
@@ -180,6 +180,7 @@ def test_what_is_forced_is_read_back(format: ToolFormat, choice: str, written: s
         "hermes": "}</tool_call>",
         "json": "}</tool_call>",
         "mistral": "}]",
+        "mistral_args": "",
         "harmony": "<|call|>",
         "llama3": "}",
     }
@@ -213,3 +214,19 @@ def test_nothing_is_forced_unless_asked_and_nonsense_is_refused() -> None:
 def test_remote_references_are_dropped() -> None:
     schema = arguments_schema({"type": "object", "properties": {"a": {"$ref": "http://evil/schema"}}})
     assert "evil" not in json.dumps(schema)
+
+
+@pytest.mark.parametrize(
+    ("source", "format"),
+    [
+        ("{% for t in tools %}[TOOL_CALLS]{{ t.name }}[ARGS]{{ t }}{% endfor %}", "mistral_args"),
+        ("{% for t in tools %}<tool_call>{{ t }}<arg_key>{% endfor %}", "hermes"),
+        ('{% for t in tools %}<tool_call><invoke name="{{ t }}">{% endfor %}', "json"),
+        ("{% for t in tools %}<|start_header_id|>functools[{{ t }}]{% endfor %}", "json"),
+        ("{% for t in tools %}<｜tool▁calls▁begin｜>{{ t }}{% endfor %}", "json"),
+        ("<tool_call>", "json"),
+    ],
+)
+def test_a_form_that_cannot_be_read_is_taught_another(source: str, format: ToolFormat) -> None:
+    template = Template("own", source, "model", family_of(source))
+    assert tool_format(template) == format

@@ -137,6 +137,13 @@ CASES: list[tuple[str, ToolFormat, str, Result]] = [
         ("", "", call("get_time", "{}")),
     ),
     (
+        "GLM's tags",
+        "hermes",
+        "Sure.<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Paris</arg_value>\n<arg_key>days</arg_key>\n"
+        "<arg_value>2</arg_value>\n</tool_call><tool_call>get_time</tool_call>",
+        ("Sure.", "", [*call(), ("get_time", "{}")]),
+    ),
+    (
         "llama, bare",
         "llama3",
         '{"name": "get_weather", "parameters": ' + PARIS + "}<|eom_id|>",
@@ -261,7 +268,7 @@ def test_text_comes_as_it_is_written() -> None:
     assert parser.feed("b>you") == [Text(" <b>you")]
 
 
-@pytest.mark.parametrize("format", ["hermes", "llama3", "mistral", "harmony", "json"])
+@pytest.mark.parametrize("format", ["hermes", "llama3", "mistral", "mistral_args", "harmony", "json"])
 def test_a_call_the_prompt_began(format: ToolFormat) -> None:
     assert parse(PARIS + "}", format, begun="get_weather") == ("", "", call())
     assert parse('{"name": "get_weather", "arguments": ' + PARIS + "}\n</tool_call>", format, begun="") == (
@@ -279,7 +286,20 @@ def test_thoughts_the_prompt_began() -> None:
 ALPHABET = st.sampled_from(
     [*'{}[]":,;\\ \n<>ab1', "<tool_call>", "</tool_call>", "<function=get_time>", "</function>", "<parameter=city>"]
     + ["</parameter>", "[TOOL_CALLS]", "[ARGS]", "<|python_tag|>", '{"name": "get_time"', '"arguments": ', "<think>"]
-    + ["</think>", "<|channel|>", "analysis", "<|message|>", "to=functions.get_time", "<|end|>", "<|start|>", "```"]
+    + [
+        "</think>",
+        "<arg_key>",
+        "</arg_key>",
+        "<arg_value>",
+        "</arg_value>",
+        "<|channel|>",
+        "analysis",
+        "<|message|>",
+        "to=functions.get_time",
+        "<|end|>",
+        "<|start|>",
+        "```",
+    ]
 )
 
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from webui.chat.sandbox import TemplateFailed, TemplateLimit, check, run
+from webui.chat.sandbox import TemplateFailed, TemplateLimit, TemplateRaised, check, run
 from webui.types import Message
 
 CHATML = (
@@ -44,11 +44,20 @@ def render(
     source = template or CHATML
     check(source)
     chat = [_plain(message) for message in messages]
-    # Templates test `tools is none`, so it is given even when there are none.
-    given = {"tools": None, "documents": None, **extra, "bos_token": bos, "eos_token": eos}
+    given = {"documents": None, **extra, "bos_token": bos, "eos_token": eos}
+    # Most templates test `tools is none`, so it is given even when there are none; a few walk over it untested.
+    without: tuple[dict[str, Any], ...] = ({},) if given.get("tools") else ({"tools": None}, {"tools": []})
 
     def attempt(chat: Chat) -> str:
-        return run(source, {**given, "messages": chat, "add_generation_prompt": add_generation_prompt})
+        values = {**given, "messages": chat, "add_generation_prompt": add_generation_prompt}
+        try:
+            return run(source, {**values, **without[0]})
+        except (TemplateRaised, TemplateLimit):
+            raise
+        except TemplateFailed:
+            if len(without) == 1:
+                raise
+            return run(source, {**values, **without[1]})
 
     refusal: TemplateFailed | None = None
     tries = [chat, fold_system(chat), join_neighbours(fold_system(chat)), join_neighbours(chat)]

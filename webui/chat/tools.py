@@ -36,6 +36,8 @@ __all__ = [
 
 Messages = list[dict[str, Any]]
 
+INSIDE_TAGS = re.compile(r'"arguments\\?"|<function=|<arg_key>')
+PARAMETERS = re.compile(r'"parameters\\?": ')
 ID = re.compile(r"[A-Za-z0-9]{9}")
 RESULT_IN_JSON = re.compile(r'"content\\?": ')
 CONTENT_TO_JSON = re.compile(r"content['\"\]]*\s*\|\s*tojson")
@@ -61,10 +63,10 @@ def tool_format(template: Template) -> ToolFormat:
     if "<|channel|>" in source and "<|message|>" in source:
         return "harmony"
     if "[TOOL_CALLS]" in source:
-        return "mistral"
-    if "<tool_call>" in source:
+        return "mistral_args" if "[ARGS]" in source else "mistral"
+    if "<tool_call>" in source and INSIDE_TAGS.search(source):
         return "hermes"
-    if "<|python_tag|>" in source or template.family == "llama-3.1":
+    if template.family == "llama-3.1" and PARAMETERS.search(source):
         return "llama3"
     return "json"
 
@@ -82,7 +84,7 @@ def prepare(
     format = tool_format(template)
     if format == "json":
         return _in_words(chat, tools), {}
-    if format == "mistral":
+    if format in ("mistral", "mistral_args"):
         chat = [_for_mistral(message, template.source) for message in chat]
     return chat, {"tools": [dict(tool) for tool in tools]} if tools else {}
 

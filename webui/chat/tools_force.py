@@ -98,6 +98,8 @@ def _opening(format: ToolFormat, name: str) -> str:
     if format == "harmony":
         recipient = f" to=functions.{name}" if name else ""
         return f"<|channel|>commentary{recipient} <|constrain|>json<|message|>"
+    if format == "mistral_args":
+        return f"[TOOL_CALLS]{name}[ARGS]" if name else "[TOOL_CALLS]"
     key = "parameters" if format == "llama3" else "arguments"
     mark = {"hermes": "<tool_call>\n", "json": "<tool_call>\n", "mistral": "[TOOL_CALLS] [", "llama3": ""}[format]
     return f"{mark}{{{json.dumps('name')}: {json.dumps(name)}, {json.dumps(key)}: " if name else mark

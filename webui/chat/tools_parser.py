@@ -23,6 +23,7 @@ OTHER_KEYS = ("id", "type", "index", "call_id", "tool_call_id")
 TOOL_CALL, END_TOOL_CALL = "<tool_call>", "</tool_call>"
 FUNCTION, END_FUNCTION = "<function=", "</function>"
 PARAMETER, END_PARAMETER = "<parameter=", "</parameter>"
+KEY, END_KEY, VALUE, END_VALUE = "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"
 THINK, END_THINK = "<think>", "</think>"
 PYTHON = "<|python_tag|>"
 MISTRAL = "[TOOL_CALLS]"
@@ -32,6 +33,7 @@ OPENERS: Mapping[ToolFormat, tuple[str, ...]] = {
     "hermes": (TOOL_CALL, FUNCTION),
     "llama3": (PYTHON, FUNCTION),
     "mistral": (MISTRAL,),
+    "mistral_args": (MISTRAL,),
     "json": (TOOL_CALL, FUNCTION),
 }
 ENDS: Mapping[ToolFormat, tuple[str, ...]] = {
@@ -39,7 +41,7 @@ ENDS: Mapping[ToolFormat, tuple[str, ...]] = {
     "llama3": ("<|eom_id|>", "<|eot_id|>"),
 }
 """Control tokens that come along at the end when control tokens are shown; they are nobody's text."""
-BARE: Mapping[ToolFormat, str] = {"hermes": "{", "llama3": "{", "mistral": "[", "json": "{[`"}
+BARE: Mapping[ToolFormat, str] = {"hermes": "{", "llama3": "{", "mistral": "[", "mistral_args": "[", "json": "{[`"}
 """What a reply that is nothing but a call, without any mark, may begin with."""
 FENCED = ("", "json", "tool_call", "tool_code")
 PYTHON_TOOLS = ("code_interpreter", "python", "ipython")
@@ -143,8 +145,10 @@ class ToolParser:
         if mark == TOOL_CALL:
             if c == "<" and (yield from reader.take_if(FUNCTION)):
                 ok = yield from self._function()
-            else:
+            elif c and c in "{[":
                 ok = yield from self._objects(known=False)
+            else:
+                ok = yield from self._keys_and_values()
             if ok:
                 yield from reader.skip_space()
                 yield from reader.take_if(END_TOOL_CALL)
@@ -164,7 +168,7 @@ class ToolParser:
             reader.at = start
             yield from reader.take_until((), self._parts.say)
             self._parts.end()
-        yield from reader.take_until((), lambda _: None)
+        yield from reader.take_until((), _drop)
 
     # the forms of a call
 
@@ -265,16 +269,40 @@ class ToolParser:
                 yield from reader.take_if(END_FUNCTION)
             return True
         between = "{"
-        while mark := (yield from reader.take_until((PARAMETER, END_FUNCTION), lambda _: None)):
+        while mark := (yield from reader.take_until((PARAMETER, END_FUNCTION), _drop)):
             if mark == END_FUNCTION:
                 self._parts.argue("{}" if between == "{" else "}")
                 break
             key = yield from self._word(">")
             value: list[str] = []
             if not (yield from reader.take_until((END_PARAMETER,), value.append)):
-                return True
+                break
             text = "".join(value).removeprefix("\n").removesuffix("\n")
             self._parts.argue(f"{between}{json.dumps(key, ensure_ascii=False)}: {self._typed(name, key, text)}")
+            between = ", "
+        return True
+
+    def _keys_and_values(self) -> Reading[bool]:
+        """GLM's <tool_call>NAME<arg_key>KEY</arg_key><arg_value>VALUE</arg_value>...</tool_call>, its end included."""
+        reader = self._reader
+        name = (yield from self._word("<\n", keep=True)).strip()
+        if name not in self._schemas:
+            return False
+        self._parts.start(name)
+        between = "{"
+        while mark := (yield from reader.take_until((KEY, END_TOOL_CALL), _drop)):
+            if mark == END_TOOL_CALL:
+                self._parts.argue("{}" if between == "{" else "}")
+                break
+            key: list[str] = []
+            value: list[str] = []
+            yield from reader.take_until((END_KEY,), key.append)
+            yield from reader.take_until((VALUE,), _drop)
+            if not (yield from reader.take_until((END_VALUE,), value.append)):
+                break
+            named = "".join(key).strip()
+            text = self._typed(name, named, "".join(value))
+            self._parts.argue(f"{between}{json.dumps(named, ensure_ascii=False)}: {text}")
             between = ", "
         return True
 
@@ -351,6 +379,10 @@ def _literal(raw: str) -> Any:
         return json.loads(raw, strict=False)
     except ValueError:
         return raw
+
+
+def _drop(text: str) -> None:
+    """For text between marks that means nothing."""
 
 
 def _without_ends(text: str, ends: Sequence[str]) -> str:

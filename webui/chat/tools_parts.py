@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-ToolFormat = Literal["hermes", "llama3", "mistral", "harmony", "json"]
-"""How a model writes its calls; "json" is what we teach models whose template knows no tools."""
+ToolFormat = Literal["hermes", "llama3", "mistral", "mistral_args", "harmony", "json"]
+"""How a model writes its calls; "mistral_args" is Mistral's later form ([TOOL_CALLS]NAME[ARGS]{...}), "json" is what we
+teach models whose template knows no tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ Part = Text | Thoughts | CallStart | CallArguments
 
 def new_call_id(format: ToolFormat) -> str:
     """Mistral's templates insist on nine letters and digits."""
-    if format == "mistral":
+    if format in ("mistral", "mistral_args"):
         return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(9))
     return f"call_{secrets.token_hex(12)}"
 
