@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from tests.tabs.conftest import Site, Visit, replied, say
+from tests.tabs.conftest import Site, Visit, replied, restarted, say
 
 pytestmark = pytest.mark.browser
 
@@ -65,8 +65,7 @@ async def test_chats_and_drafts_are_there_after_reload_and_restart(site: Site, p
     await page.reload()
     await expect(page.locator(".message.user .body")).to_have_text("second chat")
     assert await page.input_value("#message") == "not sent yet"
-    await site.restart()
-    await page.reload()
+    await restarted(site, page)
     await expect(page.locator(".message.user .body")).to_have_text("second chat")
     await expect(page.locator(".message.assistant .body")).to_have_text("remember me")
     assert await page.input_value("#message") == "not sent yet"

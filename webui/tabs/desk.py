@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from webui.chosen import reply_settings
+from webui.runtime.client import Generation
 from webui.services import Services
 from webui.tabs.asking import words_for
 from webui.tabs.labels import label
@@ -46,48 +47,46 @@ class Buttons:
 class Desk:
     """One tab's text fields by the names under which they are kept."""
 
-    def __init__(self, services: Services, buttons: Buttons, line: Line, output: gr.Textbox, kept_as: str) -> None:
+    def __init__(self, services: Services, line: Line, output: gr.Textbox, kept_as: str) -> None:
         self._services = services
-        self._buttons = buttons
         self._line = line
         self._output = output
         self._kept_as = kept_as
+        self._running: set[Generation] = set()
 
     async def write(self, prompt: str, before: str, request: gr.Request) -> AsyncGenerator[Frame, None]:
         """Show `before` and all that the model adds to it; keep the result, however this ends."""
-        words = words_for(self._services, request)
-        state = Writing()
-        yield self._buttons.busy(True)
-        stream = write_on(self._services.models, reply_settings(self._services.preferences), words, prompt)
+        state = Writing(words_for(self._services, request))
+        settings = reply_settings(self._services.preferences)
+        stream = write_on(self._services.models, settings, prompt, state, self._running)
         try:
-            async for state in stream:
-                yield {self._output: before + state.text, self._line: _said(state)}
+            async for _ in stream:
+                yield {self._output: before + state.text, self._line: {"text": state.line, "problem": state.problem}}
         finally:
             await stream.aclose()
             await self.keep(before + state.text)
-        yield self._buttons.busy(False)
 
-    def stopped(self, request: gr.Request) -> Frame:
-        words = words_for(self._services, request)
-        kept = self._services.preferences[self._kept_as]
-        return {**self._buttons.busy(False), self._output: kept, self._line: {"text": words("reason.cancelled")}}
+    def stop(self) -> None:
+        """Ask the engine to end; the text and its figures then arrive as ever. (Gradio's own `cancels` would only
+        come after a second listener of the same button, and would lose what was written last.)"""
+        for generation in tuple(self._running):
+            generation.cancel()
 
     async def keep(self, text: str) -> None:
         await asyncio.to_thread(lambda: self._services.preferences.set(**{self._kept_as: text}))
 
 
-def _said(state: Writing) -> dict[str, Any]:
-    return {"text": state.line, "problem": state.problem}
-
-
 def keep_typed(services: Services, box: gr.Textbox, name: str) -> None:
-    """What is typed is kept shortly after; only the latest text matters."""
+    """What stands in the box is kept shortly after; only the latest text matters.
+
+    By `change`: Gradio's `input` knows only keys, not what is pasted or cut.
+    """
 
     async def keep(text: str) -> None:
         await asyncio.sleep(KEEP_SECONDS)
         await asyncio.to_thread(lambda: services.preferences.set(**{name: text}))
 
-    box.input(keep, box, show_progress="hidden", trigger_mode="always_last", concurrency_limit=None)
+    box.change(keep, box, show_progress="hidden", trigger_mode="always_last", concurrency_limit=None)
 
 
 def build_default(services: Services, blocks: gr.Blocks) -> None:
@@ -113,7 +112,7 @@ def build_default(services: Services, blocks: gr.Blocks) -> None:
         buttons = Buttons("default", continues=True)
         line = Line(elem_id="default-line")
     buttons.look.click(None, [prompt, output], js="(before, after) => { Lab.look({ prompt: before + after }); }")
-    desk = Desk(services, buttons, line, output, "default_output")
+    desk = Desk(services, line, output, "default_output")
     keep_typed(services, prompt, "default_prompt")
     keep_typed(services, output, "default_output")
 
@@ -128,7 +127,7 @@ def build_default(services: Services, blocks: gr.Blocks) -> None:
     _wire(
         desk,
         buttons,
-        [output, line, *buttons.all],
+        [output, line],
         [(buttons.generate, generate, [prompt]), (buttons.go_on, go_on, [prompt, output])],
         output,
     )
@@ -153,14 +152,14 @@ def build_notebook(services: Services, blocks: gr.Blocks) -> None:
         buttons = Buttons("notebook", continues=False)
         line = Line(elem_id="notebook-line")
     buttons.look.click(None, [text], js="(text) => { Lab.look({ prompt: text }); }")
-    desk = Desk(services, buttons, line, text, "notebook")
+    desk = Desk(services, line, text, "notebook")
     keep_typed(services, text, "notebook")
 
     async def generate(text: str, request: gr.Request) -> AsyncGenerator[Frame, None]:
         async for frame in desk.write(text, text, request):
             yield frame
 
-    _wire(desk, buttons, [text, line, *buttons.all], [(buttons.generate, generate, [text])], text)
+    _wire(desk, buttons, [text, line], [(buttons.generate, generate, [text])], text)
     blocks.load(lambda: services.preferences["notebook"], outputs=[text], show_progress="hidden")
 
 
@@ -171,16 +170,21 @@ def _wire(
     starts: list[tuple[gr.Button, Any, list[gr.Textbox]]],
     text: gr.Textbox,
 ) -> None:
-    """Each start remembers the text before it, so that it can be undone; Stop cancels whichever runs."""
+    """Each start remembers the text before it, so that it can be undone."""
     before = gr.State("")
-    running: list[Any] = []
+    quietly: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+
+    def begun(now: str) -> Frame:
+        return {before: now, **buttons.busy(True)}
+
     for button, action, inputs in starts:
-        button.click(lambda now: now, text, before, show_progress="hidden", concurrency_limit=None)
-        running.append(button.click(action, inputs, outputs, show_progress="hidden", concurrency_limit=None))
-    buttons.stop.click(desk.stopped, None, outputs, cancels=running, show_progress="hidden", concurrency_limit=None)
+        button.click(begun, text, [before, *buttons.all], **quietly)
+        write = button.click(action, inputs, outputs, **quietly)
+        write.then(lambda: buttons.busy(False), None, buttons.all, **quietly)
+    buttons.stop.click(desk.stop, None, None, queue=False, **quietly)
 
     async def undo(now: str, earlier: str) -> tuple[str, str]:
         await desk.keep(earlier)
         return earlier, now
 
-    buttons.undo.click(undo, [text, before], [text, before], show_progress="hidden", concurrency_limit=None)
+    buttons.undo.click(undo, [text, before], [text, before], **quietly)

@@ -35,14 +35,18 @@ class Words:
         return text.format(**values) if values else text
 
     def problem(self, code: str, message: str, values: Mapping[str, Any]) -> str:
-        """The sentence for an error's code; the error's own (English) one for codes without a translation."""
-        text = self._words.get(f"problem.{code}")
-        if text is None or self.language == "en":
-            return message
-        try:
-            return text.format(**values)
-        except (KeyError, IndexError):
-            return message
+        """The sentence for an error. English is the error's own; other languages have one for each code (or cause), and
+        a second (`.other`) for errors of that code that lack the values the first one tells."""
+        cause = str(values.get("cause") or code)
+        for key in (f"problem.{cause}", f"problem.{code}", f"problem.{code}.other"):
+            text = self._words.get(key)
+            if text is None or self.language == LANGUAGES[0]:
+                continue
+            try:
+                return text.format(**{**values, "message": message})
+            except (KeyError, IndexError):
+                continue
+        return message
 
     def number(self, value: float, digits: int) -> str:
         """A number with this language's decimal mark."""

@@ -7,14 +7,16 @@ engine, and what was written so far is kept by whoever called.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from webui.chat.conversation import ReplySettings
 from webui.errors import WebUIError
+from webui.runtime.client import Generation
 from webui.runtime.models import Models
 from webui.tabs.words import Words
-from webui.types import Failed, Finished, GenerationRequest, PromptProgress, Queued, Token
+from webui.types import Event, Failed, Finished, GenerationRequest, PromptProgress, Queued, Token
 
 FRAME_SECONDS = 1 / 15
 
@@ -23,52 +25,64 @@ FRAME_SECONDS = 1 / 15
 class Writing:
     """How far it has come: the new text, and a line that says how it goes."""
 
-    text: str = ""
+    words: Words
     line: str = ""
     problem: bool = False
+    tokens: int = 0
     parts: list[str] = field(default_factory=list)
 
+    @property
+    def text(self) -> str:
+        return "".join(self.parts)
 
-async def write_on(models: Models, settings: ReplySettings, words: Words, prompt: str) -> AsyncGenerator[Writing, None]:
-    """Everything the model writes after `prompt`."""
-    state = Writing(line=words("writing.waiting"))
-    yield state
+    def take(self, event: Event) -> None:
+        words = self.words
+        if isinstance(event, Token):
+            self.tokens += 1
+            self.parts.append(event.text)
+            self.line = words.count("writing.tokens", self.tokens)
+        elif isinstance(event, Finished):
+            self.parts.append(event.text)
+            self.line = finished_line(words, event)
+        elif isinstance(event, Failed):
+            self.fail(event.code, event.message, event.values)
+        elif isinstance(event, Queued):
+            self.line = words("stage.queued", n=event.place)
+        elif isinstance(event, PromptProgress):
+            self.line = words("stage.prompt", done=event.done, total=event.total)
+
+    def fail(self, code: str, message: str, values: Mapping[str, Any]) -> None:
+        self.line, self.problem = self.words.problem(code, message, values), True
+
+
+async def write_on(
+    models: Models, settings: ReplySettings, prompt: str, state: Writing, running: set[Generation]
+) -> AsyncGenerator[None, None]:
+    """Let the model write after `prompt` and tell whenever there is something to show in `state`.
+
+    While it writes, what can be cancelled stands in `running`.
+    """
+    state.line = state.words("writing.waiting")
+    yield
     stream = None
     try:
-        stream = models.generate(
-            GenerationRequest(
-                prompt=prompt,
-                chain=settings.chain,
-                seed=settings.seed,
-                max_tokens=settings.max_tokens,
-                stop=settings.stop,
-            )
+        request = GenerationRequest(
+            prompt=prompt, chain=settings.chain, seed=settings.seed, max_tokens=settings.max_tokens, stop=settings.stop
         )
-        shown, tokens = 0.0, 0
+        stream = models.generate(request)
+        running.add(stream)
+        shown = 0.0
         async for event in stream:
-            if isinstance(event, Token):
-                tokens += 1
-                state.parts.append(event.text)
-                state.line = words.count("writing.tokens", tokens)
-            elif isinstance(event, Finished):
-                state.parts.append(event.text)
-                state.line = finished_line(words, event)
-            elif isinstance(event, Failed):
-                state.line, state.problem = words.problem(event.code, event.message, event.values), True
-            elif isinstance(event, Queued):
-                state.line = words("stage.queued", n=event.place)
-            elif isinstance(event, PromptProgress):
-                state.line = words("stage.prompt", done=event.done, total=event.total)
+            state.take(event)
             if isinstance(event, (Finished, Failed)) or time.monotonic() - shown >= FRAME_SECONDS:
                 shown = time.monotonic()
-                state.text = "".join(state.parts)
-                yield state
+                yield
     except WebUIError as error:
-        state.line, state.problem = words.problem(error.code, error.message, error.values), True
-        yield state
+        state.fail(error.code, error.message, error.values)
+        yield
     finally:
-        state.text = "".join(state.parts)
         if stream is not None:
+            running.discard(stream)
             await stream.aclose()
 
 

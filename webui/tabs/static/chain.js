@@ -151,7 +151,9 @@ Lab.drawings.chain = (root, { server, trigger }) => {
       state.before.set(stage.name, { ...stage.values });
       Object.assign(stage.values, sampler.neutral);
     }
-    say({ ask: "set", steps: state.stages.map((s) => [s.name, s.values]) }, true).then(() => list.children[n]?.querySelector(".toggle").focus());
+    say({ ask: "set", steps: state.stages.map((s) => [s.name, s.values]) }, true).then(() => {
+      if (document.activeElement === document.body) list.children[n]?.querySelector(".toggle").focus();
+    });
   }
 
   function remove(n) {

@@ -94,22 +94,27 @@ window.Lab = (() => {
 
   // One answer of a server function. What goes wrong on the way comes back as {lost: true}, never as an exception.
   async function ask(server, name, question) {
+    const lost = { lost: true, error: t("lost") };
     try {
-      return await server[name](question);
+      return (await server[name](question)) ?? lost; // Gradio's client answers undefined when the server is away
     } catch {
-      return { lost: true, error: t("lost") };
+      return lost;
     }
   }
 
   const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+  // Do it once things have been quiet for so long, with the latest values; `now` does at once what is waiting.
   function later(milliseconds, action) {
     let timer = 0;
+    let latest = [];
+    const act = () => { timer = 0; action(...latest); };
     const run = (...values) => {
       clearTimeout(timer);
-      timer = setTimeout(() => { timer = 0; action(...values); }, milliseconds);
+      latest = values;
+      timer = setTimeout(act, milliseconds);
     };
-    run.now = (...values) => { if (timer) { clearTimeout(timer); timer = 0; action(...values); } };
+    run.now = () => { if (timer) { clearTimeout(timer); act(); } };
     run.cancel = () => { clearTimeout(timer); timer = 0; };
     return run;
   }

@@ -25,7 +25,8 @@
     sheet.showModal();
   };
 
-  const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
+  // A field in a tab that has just been left may still have the focus.
+  const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]")?.offsetParent;
   document.addEventListener("keydown", (event) => {
     if (event.altKey && !event.ctrlKey && !event.metaKey && /^Digit[1-7]$/.test(event.code)) {
       event.preventDefault();

@@ -36,7 +36,7 @@ Lab.drawings.status = (root, { server }) => {
     if (state.stage !== last.stage) spoken.textContent = state.stage === "loading" ? "" : state.text;
     language.textContent = state.language.toUpperCase();
     language.title = t("language.switch");
-    language.setAttribute("aria-label", t("language.switch"));
+    language.setAttribute("aria-label", `${state.language.toUpperCase()}: ${t("language.switch")}`);
     showTheme(state.theme);
     if (JSON.stringify(state.notices) !== JSON.stringify(last.notices)) {
       notices.replaceChildren(...state.notices.map((notice) => {
