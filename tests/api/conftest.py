@@ -47,7 +47,7 @@ class Server:
     async def _serve(self) -> None:
         library = Library(self.settings.model_dir, added_file=self.settings.data_dir / "added.json")
         self.services = build_services(self.settings, library)
-        app = OriginGuard(build_api(self.services))
+        app = OriginGuard(build_api(self.services), origins=self.settings.cors_origins)
         config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         serving = asyncio.ensure_future(self._server.serve())

@@ -57,10 +57,25 @@ def test_a_completion_says_how_it_was_made(http: httpx.Client) -> None:
     assert choice["finish_reason"] == "stop"
     assert data["object"] == "text_completion" and data["model"] == "fake-model"
     assert data["seed"] == choice["seed"] == 5
-    assert {stage["sampler"] for stage in data["chain"]} == {"temperature", "top_k"}
+    chain = {stage["sampler"]: stage["values"] for stage in data["chain"]}
+    assert chain["temperature"]["temperature"] == 0.5 and chain["top_k"]["top_k"] == 20
+    assert set(chain) == {"temperature", "top_k", "top_p", "min_p"}  # the rest is Balanced
     usage = data["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert data["timings"]["predicted_n"] == usage["completion_tokens"] > 5
+
+
+def test_a_chain_a_preset_and_fields_that_beat_it(http: httpx.Client) -> None:
+    def names(**fields: Any) -> list[str]:
+        return [stage["sampler"] for stage in ask(http, **fields)["chain"]]
+
+    chain = [["min_p", {"min_p": 0.1}], ["temperature", {"temperature": 2}], ["min_p", {"min_p": 0.2}]]
+    assert names(chain=chain) == ["min_p", "temperature", "min_p"]
+    assert names(chain=[]) == []
+    made = ask(http, preset="Deterministic", temperature=0.3)["chain"]
+    assert {"temperature": 0.3}.items() <= next(s["values"] for s in made if s["sampler"] == "temperature").items()
+    assert http.post("/v1/completions", json={"prompt": "x", "preset": "../x"}).status_code == 400
+    assert http.post("/v1/completions", json={"prompt": "x", "chain": [["no such", {}]]}).status_code == 400
 
 
 def test_a_stream_is_the_plain_answer_in_pieces(http: httpx.Client) -> None:

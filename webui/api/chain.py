@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,8 +25,8 @@ _IGNORED: Mapping[str, tuple[object, ...]] = {
 """Fields of other tools that are taken and have no effect here, with the values that ask for nothing anyway."""
 
 
-def chain_of(fields: Mapping[str, Any], base: tuple[Step, ...] = ()) -> ForeignChain:
-    """The chain for the sampler fields of a body. Without any, the model's own distribution is sampled as it is."""
+def chain_of(fields: Mapping[str, Any], base: tuple[Step, ...]) -> ForeignChain:
+    """The base chain, changed by the sampler fields of a body."""
     return chain_from_fields({name: value for name, value in fields.items() if name not in NATIVE}, base)
 
 
@@ -51,4 +52,4 @@ def _json(value: Any) -> Any:
         return {str(key): _json(item) for key, item in value.items()}
     if isinstance(value, tuple | list | set | frozenset):
         return [_json(item) for item in value]
-    return value
+    return "-inf" if isinstance(value, float) and value == -math.inf else value

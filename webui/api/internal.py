@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -15,6 +16,7 @@ from webui.api.messages import render_chat
 from webui.api.prepare import model_of
 from webui.api.schemas import (
     AdaptersBody,
+    ChainBody,
     ChatBody,
     LoadBody,
     LogitsBody,
@@ -22,6 +24,8 @@ from webui.api.schemas import (
     TextBody,
     TokensBody,
 )
+from webui.lab.chain_service import run_chain
+from webui.samplers import Vocabulary
 from webui.services import Services
 
 
@@ -49,6 +53,16 @@ def router(services: Services, generations: Generations) -> APIRouter:
     @routes.post("/logits", summary="The likeliest next tokens, by the model alone or after the samplers")
     async def logits(body: LogitsBody) -> dict[str, float]:
         return await next_tokens(services, body)
+
+    @routes.post("/chain", summary="Run a sampler chain over given logits, probabilities or a prompt")
+    async def chain(body: ChainBody) -> Any:
+        given = body.model_dump(exclude_none=True)
+        if body.prompt is None:
+            return await asyncio.to_thread(run_chain, given)
+        info = await model_of(models)
+        tokens, row = await models.logits(body.prompt)
+        vocabulary = Vocabulary(size=len(row), end_ids=info.end_ids)
+        return await asyncio.to_thread(run_chain, given, row, vocabulary, tokens)
 
     @routes.post("/score", summary="How likely each token of a text is to the model")
     async def score(body: ScoreBody) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from webui.api.chain import chain_of, ignored
 from webui.api.errors import ApiError
 from webui.api.schemas import GenerationBody
+from webui.samplers import BALANCED, Chain
 from webui.samplers.presets import Presets
 from webui.services import Services
 from webui.types import ModelInfo, Step
@@ -30,7 +31,7 @@ class Options:
 
 def read_options(services: Services, body: GenerationBody, info: ModelInfo | None, top: int | None) -> Options:
     given = body.rest
-    base = Presets(services.settings.data_dir / "presets").load(body.preset).steps if body.preset else ()
+    base, lost = _base(services, body)
     if body.logit_bias:
         check_bias(body.logit_bias, info)
         given["logit_bias"] = body.logit_bias
@@ -52,7 +53,17 @@ def read_options(services: Services, body: GenerationBody, info: ModelInfo | Non
     }
     if body.negative_prompt and any(step.sampler == "guidance" for step in foreign.steps):
         fields["negative_prompt"] = body.negative_prompt
-    return Options(fields, foreign.steps, (*foreign.not_applied, *ignored(given)))
+    return Options(fields, foreign.steps, (*lost, *foreign.not_applied, *ignored(given)))
+
+
+def _base(services: Services, body: GenerationBody) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """What the request's sampler fields change: its own chain, a preset's, else Balanced; and what a preset lost."""
+    if body.chain is not None:
+        return Chain.parse(body.chain).steps, ()
+    if body.preset:
+        preset = Presets(services.settings.data_dir / "presets").load(body.preset)
+        return preset.steps, tuple(f"{note.field}: {note.reason.en}" for note in preset.not_applied)
+    return BALANCED, ()
 
 
 def constraint(body: GenerationBody) -> dict[str, str]:

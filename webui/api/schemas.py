@@ -79,6 +79,9 @@ class GenerationBody(Body):
     truncation_length: int | None = Field(None, ge=0, description="longer prompts lose their beginning")
     auto_max_new_tokens: bool | None = None
     preset: str | None = Field(None, max_length=200, description="a sampler preset; other fields change it")
+    chain: list[Any] | None = Field(
+        None, max_length=64, description="the whole sampler chain in its order: [[name, {parameter: value}], ...]"
+    )
     negative_prompt: str | None = Field(None, max_length=MAX_TEXT)
     banned_strings: TextsField = ()
     grammar: str | None = Field(None, max_length=MAX_SCHEMA, validation_alias=_ours("grammar_string", "grammar"))
@@ -201,6 +204,18 @@ class LogitsBody(GenerationBody):
     prompt: str = Field(max_length=MAX_TEXT)
     use_samplers: bool = False
     top_logits: int = Field(50, ge=1, le=10_000)
+
+
+class ChainBody(Body):
+    """Read by lab.chain_service; listed here for the documents."""
+
+    logits: list[float] | dict[str, float] | None = None
+    probs: list[float] | dict[str, float] | None = None
+    prompt: str | None = Field(None, max_length=MAX_TEXT)
+    chain: list[Any] | None = None
+    history: list[int] | None = None
+    seed: int | None = None
+    flavour: str | None = None
 
 
 class LoadBody(BaseModel):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import math
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 from webui.errors import (
@@ -20,7 +22,7 @@ from webui.errors import (
     WebUIError,
     WorkerDied,
 )
-from webui.types import Event, Failed, Finished, GenerationRequest, event_from_dict
+from webui.types import Event, Failed, Finished, GenerationRequest, Step, event_from_dict
 from webui.worker.wire import Frame
 
 Send = Callable[[dict[str, Any]], None]
@@ -36,6 +38,19 @@ def error_from(data: dict[str, Any]) -> WebUIError:
     code = str(data.get("code") or "error")
     kind = _CLASSES.get(code, BadValue if data.get("param") else WebUIError)
     return kind(str(data["message"]), param=data.get("param"), code=code, values=data.get("values"))
+
+
+def wire_steps(steps: Iterable[Step]) -> list[dict[str, Any]]:
+    """Steps as JSON can carry them: keys are text, and so is minus infinity."""
+    return [{"sampler": step.sampler, "values": {k: _wire(v) for k, v in step.values.items()}} for step in steps]
+
+
+def _wire(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _wire(item) for key, item in value.items()}
+    if isinstance(value, float) and value == -math.inf:
+        return "-inf"
+    return value
 
 
 class Generation(AsyncIterator[Event]):
@@ -145,7 +160,8 @@ class Client:
         # Held weakly: a generation that nobody holds any more must be able to vanish, and so to cancel.
         self._running[number] = weakref.ref(generation)
         self._left[number] = request.n
-        self._send({"type": "generate", "id": number, "request": request})
+        fields = {item.name: getattr(request, item.name) for item in dataclasses.fields(request)}
+        self._send({"type": "generate", "id": number, "request": {**fields, "chain": wire_steps(request.chain)}})
 
     async def call(self, kind: str, **fields: Any) -> Frame:
         """One question, one answer."""

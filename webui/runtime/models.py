@@ -118,13 +118,19 @@ class Models:
         return [str(piece) for piece in header["pieces"]]
 
     async def logits(
-        self, prompt: str | Sequence[int], *, add_bos: bool = True
+        self, prompt: str | Sequence[int], *, add_bos: bool = True, written: Sequence[int] = ()
     ) -> tuple[list[int], NDArray[np.float32]]:
-        """The prompt's tokens and the row of raw logits of the token that would come next."""
+        """The tokens and the row of raw logits of the token that would come next.
+
+        `written` follows the prompt and is decoded a token at a time: the row is then the one a generation saw there,
+        which differs slightly from that of the same tokens read as a prompt.
+        """
         session = await self._ready()
         given = prompt if isinstance(prompt, str) else tuple(prompt)
         check_prompt(given, session.ready.result(), "prompt")
-        header, blob = await session.client.call("logits", prompt=given, add_bos=add_bos)
+        if written:
+            check_prompt(tuple(written), session.ready.result(), "written")
+        header, blob = await session.client.call("logits", prompt=given, add_bos=add_bos, written=list(written))
         return list(header["tokens"]), np.frombuffer(blob, np.float32)
 
     async def score(self, prompt: str | Sequence[int], *, add_bos: bool = True, top: int = 0) -> dict[str, Any]:

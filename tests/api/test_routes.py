@@ -1,0 +1,276 @@
+"""The other routes: keys, sites, prompts, logits, scores, loading, llama.cpp's and Anthropic's."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.conftest import Server
+
+REPLY = "Hello there."
+
+
+@pytest.fixture(autouse=True, scope="module")
+def loaded(server: Server) -> None:
+    server.load(reply=REPLY)
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("locked")
+    server = Server(folder, api_key="key", admin_key="admin", api_cors_origin="https://page.example")
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Bearer key "[:-1] + "x"},
+        {"authorization": "bearer  key"},
+        {"authorization": "Basic key"},
+        {"authorization": "key"},
+        {"x-api-key": "wrong"},
+    ],
+)
+def test_wrong_keys(locked: Server, headers: dict[str, str]) -> None:
+    with locked.client(headers=headers) as http:
+        for path in ("/v1/models", "/v1/internal/health", "/docs", "/nothing", "/v1/models?api_key=key"):
+            answer = http.get(path)
+            assert answer.status_code == 401, path
+            assert answer.headers["www-authenticate"] == "Bearer"
+            error = answer.json()["error"]
+            assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
+        assert http.get("/health").status_code == 503  # open, and there is no model
+
+
+@pytest.mark.parametrize(
+    "headers", [{"authorization": "Bearer key"}, {"authorization": "bearer key"}, {"x-api-key": "key"}]
+)
+def test_right_keys_and_the_admins(locked: Server, headers: dict[str, str]) -> None:
+    with locked.client(headers=headers) as http:
+        assert http.get("/v1/models").status_code == 200
+        answer = http.post("/v1/internal/model/unload")
+        assert answer.status_code == 403 and answer.json()["error"]["code"] == "admin_key_required"
+    with locked.client(headers={"authorization": "Bearer admin"}) as http:
+        assert http.post("/v1/internal/model/unload").status_code == 200
+        assert http.get("/v1/models").status_code == 200
+
+
+def test_a_chosen_site_may_call(locked: Server) -> None:
+    ask = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
+    with locked.client() as http:
+        answer = http.options("/v1/completions", headers={"origin": "https://page.example", **ask})
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "https://page.example"
+        assert http.options("/v1/completions", headers={"origin": "https://evil.example", **ask}).status_code == 403
+
+
+def test_no_site_may_call_without_being_chosen(http: httpx.Client) -> None:
+    answer = http.get("/v1/models")
+    assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+def test_documents_load_nothing_from_elsewhere(http: httpx.Client) -> None:
+    answer = http.get("/docs")
+    assert answer.status_code == 200 and "/v1/chat/completions" in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "http://" not in answer.text and "https://" not in answer.text
+    schema = http.get("/openapi.json").json()
+    assert {"/v1/completions", "/v1/messages", "/infill", "/v1/internal/score"} <= set(schema["paths"])
+
+
+def chat_prompt(http: httpx.Client, **fields: Any) -> str:
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "Go"},
+    ]
+    answer = http.post("/v1/internal/chat-prompt", json={"messages": messages, **fields})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["prompt"])
+
+
+def test_the_three_modes(http: httpx.Client) -> None:
+    assert chat_prompt(http).endswith("<|im_start|>user\nGo<|im_end|>\n<|im_start|>assistant\n")
+    names = {"name1": "Ann", "name2": "Bob", "context": "{{char}} is shy.", "greeting": "Hello, {{user}}."}
+    chat = chat_prompt(http, mode="chat", **names)
+    assert chat == "Bob is shy.\nBob: Hello, Ann.\nAnn: Hi\nBob: Yes?\nAnn: Go\nBob:"
+    both = chat_prompt(http, mode="chat-instruct", chat_instruct_command="As <|character|>:\n<|prompt|>", **names)
+    assert both.endswith("Bob: Yes?\nAnn: Go<|im_end|>\n<|im_start|>assistant\nBob:")
+    assert "As Bob:\nBob is shy." in both
+
+
+def test_templates_can_be_named_or_brought(http: httpx.Client) -> None:
+    assert "[INST] Go [/INST]" in chat_prompt(http, instruction_template="llama-2")
+    brought = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    assert chat_prompt(http, instruction_template_str=brought) == "<user>Hi<assistant>Yes?<user>Go"
+    for bad in ({"instruction_template": "../x"}, {"instruction_template_str": "{% for %}"}):
+        answer = http.post("/v1/internal/chat-prompt", json={"messages": [{"role": "user", "content": "x"}], **bad})
+        assert answer.status_code == 400, answer.text
+
+
+def test_going_on_with_a_message(http: httpx.Client) -> None:
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Well, it"}]
+    answer = http.post("/v1/internal/chat-prompt", json={"messages": messages, "continue_": True})
+    assert answer.json()["prompt"].endswith("<|im_start|>assistant\nWell, it")
+
+
+def test_logits(http: httpx.Client) -> None:
+    found = http.post("/v1/internal/logits", json={"prompt": "Say", "top_logits": 5}).json()
+    assert list(found)[0] == "Hello" and 2 <= len(found) <= 5
+    assert list(found.values()) == sorted(found.values(), reverse=True) and 0.9 < sum(found.values()) <= 1
+    body = {"prompt": "Say", "use_samplers": True, "top_k": 1}
+    assert http.post("/v1/internal/logits", json=body).json() == {"Hello": 1.0}
+
+
+def test_the_chain_as_a_service(http: httpx.Client) -> None:
+    body = {"logits": [2.0, 1.0, 0.0], "chain": [["top_k", {"top_k": 2}]]}
+    found = http.post("/v1/internal/chain", json=body).json()
+    assert set(found["final"]) == {"0", "1"} and found["stages"][0]["name"] == "top_k"
+    found = http.post("/v1/internal/chain", json={"prompt": "Say", "chain": []}).json()
+    assert max(found["final"].values()) > 0.9
+    assert http.post("/v1/internal/chain", json={"logits": []}).status_code == 400
+
+
+def test_score(http: httpx.Client) -> None:
+    found = http.post("/v1/internal/score", json={"text": "one two three", "top": 2}).json()
+    assert "".join(t["token"] for t in found["tokens"][-3:]) == "one two three"
+    last = found["tokens"][-1]
+    assert last["logprob"] < 0 and last["rank"] >= 1 and last["entropy"] > 0 and len(last["top"]) == 2
+    known = [t["logprob"] for t in found["tokens"] if t["logprob"] is not None]
+    assert math.isclose(found["mean_logprob"], sum(known) / len(known))
+
+
+def test_echo_with_logprobs_tells_those_of_the_prompt(http: httpx.Client) -> None:
+    body = {"prompt": "one two", "echo": True, "logprobs": 2, "max_tokens": 2}
+    choice = http.post("/v1/completions", json=body).json()["choices"][0]
+    logprobs = choice["logprobs"]
+    assert choice["text"] == "one two" + "Hello there"
+    assert logprobs["tokens"][-4:] == ["one", " two", "Hello", " there"]
+    assert logprobs["token_logprobs"][0] is None and all(v <= 0 for v in logprobs["token_logprobs"][1:])
+
+
+def test_stop_generation_stops_everybody(server: Server, http: httpx.Client) -> None:
+    server.load(reply=REPLY, delay=0.02, end=False)
+    try:
+        with http.stream("POST", "/v1/completions", json={"prompt": "x", "max_tokens": -1, "stream": True}) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            with server.client() as other:
+                assert other.post("/v1/internal/stop-generation").json() == "OK"
+            last = [line for line in lines if line.startswith("data: {")][-1]
+        assert json.loads(last[6:])["choices"][0]["finish_reason"] == "stop"
+    finally:
+        server.load(reply=REPLY)
+
+
+def test_model_list_and_load(server: Server, http: httpx.Client, starter_path: Path) -> None:
+    listed = http.get("/v1/internal/model/list").json()["model_names"]
+    name = next(name for name in listed if "SmolLM2" in name)
+    assert http.get("/v1/internal/lora/list").json() == {"lora_names": []}
+    answer = http.post("/v1/internal/model/load", json={"model_name": name, "args": {"trust_remote_code": True}})
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "args"
+    answer = http.post("/v1/internal/model/load", json={"model_name": name, "args": {"n_ctx": -5}})
+    assert answer.status_code == 400
+    assert http.get("/v1/internal/model/info").json()["model_name"] == "fake-model"
+
+
+@pytest.mark.model
+def test_loading_the_starter_model(server: Server, http: httpx.Client, starter_path: Path) -> None:
+    try:
+        name = next(n for n in http.get("/v1/internal/model/list").json()["model_names"] if "SmolLM2" in n)
+        body = {"model_name": name, "args": {"ctx_size": 512, "slots": 1}}
+        assert http.post("/v1/internal/model/load", json=body).status_code == 200
+        assert http.get("/v1/internal/model/info").json()["n_ctx"] == 512
+        body = {"prompt": "The capital of France is", "temperature": 0, "n_predict": 4}
+        assert "Paris" in http.post("/completion", json=body).json()["content"]
+    finally:
+        server.load(reply=REPLY)
+
+
+def test_llama_cpp_tokens(http: httpx.Client) -> None:
+    tokens = http.post("/tokenize", json={"content": "Say 🙂", "with_pieces": True}).json()["tokens"]
+    assert tokens[0]["piece"] == "Say"
+    ids = [token["id"] for token in tokens]
+    assert http.post("/detokenize", json={"tokens": ids}).json()["content"] == "Say 🙂"
+    assert http.get("/health").json() == {"status": "ok"}
+    answer = http.post("/infill", json={"input_prefix": "a", "input_suffix": "b"})
+    assert answer.status_code == 501 and answer.json()["error"]["code"] == "infill_not_supported"
+
+
+def test_infill(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The FakeEngine has no infill tokens, but every word is one token there."""
+    monkeypatch.setattr("webui.api.llamacpp.INFILL", (("PRE", "SUF", "MID"),))
+    body = {"input_prefix": "before", "input_suffix": "after", "input_extra": [{"filename": "f", "text": "other"}]}
+    data = http.post("/infill", json={**body, "n_predict": 3}).json()
+    assert data["content"] == "Hello there."
+    # PRE, "f", line, "other", line, "before", SUF, "after", MID
+    assert data["tokens_evaluated"] == 9
+
+
+ASK = {"model": "any", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def test_anthropic_whole(http: httpx.Client) -> None:
+    data = http.post("/v1/messages", json={**ASK, "system": "Be kind."}).json()
+    assert data["type"] == "message" and data["role"] == "assistant"
+    assert data["content"] == [{"type": "text", "text": REPLY}]
+    assert data["stop_reason"] == "end_turn" and data["usage"]["output_tokens"] > 0
+    assert http.post("/v1/messages/count_tokens", json={"messages": ASK["messages"]}).json()["input_tokens"] > 0
+
+
+def test_anthropic_streamed(http: httpx.Client) -> None:
+    with http.stream("POST", "/v1/messages", json={**ASK, "stream": True}) as answer:
+        lines = [line for line in answer.iter_lines() if line]
+    names = [line[7:] for line in lines if line.startswith("event: ")]
+    data = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+    assert [d["type"] for d in data] == names
+    assert names[:3] == ["message_start", "ping", "content_block_start"]
+    assert names[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+    assert "".join(d["delta"]["text"] for d in data if d["type"] == "content_block_delta") == REPLY
+
+
+def test_anthropic_tools(server: Server, http: httpx.Client) -> None:
+    server.load(reply='<tool_call>\n{"name": "look", "arguments": {"where": "up"}}\n</tool_call>')
+    tools = [
+        {
+            "name": "look",
+            "description": "Looks.",
+            "input_schema": {"type": "object", "properties": {"where": {"type": "string"}}},
+        }
+    ]
+    try:
+        data = http.post("/v1/messages", json={**ASK, "tools": tools}).json()
+        assert data["stop_reason"] == "tool_use"
+        call = data["content"][-1]
+        assert (call["type"], call["name"], call["input"]) == ("tool_use", "look", {"where": "up"})
+        result = {"type": "tool_result", "tool_use_id": call["id"], "content": "sky"}
+        messages = [
+            *ASK["messages"],
+            {"role": "assistant", "content": data["content"]},
+            {"role": "user", "content": [result]},
+        ]  # type: ignore[misc]
+        assert http.post("/v1/messages", json={**ASK, "messages": messages, "tools": tools}).status_code == 200
+    finally:
+        server.load(reply=REPLY)
+
+
+def test_anthropic_errors_have_their_shape(http: httpx.Client) -> None:
+    for body in (
+        {"messages": ASK["messages"]},
+        {**ASK, "max_tokens": 0},
+        {**ASK, "messages": [{"role": "system", "content": "x"}]},
+    ):
+        answer = http.post("/v1/messages", json=body)
+        assert answer.status_code == 400 and answer.json()["type"] == "error"
+        assert answer.json()["error"]["type"] == "invalid_request_error"
