@@ -55,9 +55,10 @@ class Rows:
         return [f" w{token}" if token > 2 else "<s>" if special else "" for token in tokens]
 
     async def logits(
-        self, prompt: str | Sequence[int], *, add_bos: bool = True
+        self, prompt: str | Sequence[int], *, add_bos: bool = True, written: Sequence[int] = ()
     ) -> tuple[list[int], NDArray[np.float32]]:
         tokens = await self.tokenize(prompt, add_bos=add_bos) if isinstance(prompt, str) else list(prompt)
+        tokens += written
         self.calls += 1
         self.asked.append(tuple(tokens))
         return tokens, row_of(tokens)

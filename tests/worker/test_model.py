@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+import numpy as np
 import pytest
 
 from tests.worker.harness import GREEDY, text_of, worker
@@ -135,3 +136,17 @@ def test_a_context_too_large_names_one_that_fits(starter_path):
         w.send("load", spec=spec)
         failed, _ = w.wait_for("load_failed", seconds=60)
         assert failed["param"] == "n_ctx" and "would fit" in failed["message"]
+
+
+def test_a_row_after_what_was_written_is_the_one_the_generation_saw(model):
+    prompt = "The capital of France is"
+    told = model.generate(prompt, chain=CHAIN, seed=5, max_tokens=12, alternatives=3)
+    tokens = [event for event in told if event["kind"] == "token"]
+    written = [event["token"] for event in tokens]
+    for count in (0, 1, 5, 11):
+        header, blob = model.ask("logits", id=f"row {count}", prompt=prompt, written=written[:count])
+        row = np.frombuffer(blob, np.float32).astype(np.float64)
+        p = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
+        assert header["tokens"][len(header["tokens"]) - count :] == written[:count]
+        assert p[written[count]] == pytest.approx(tokens[count]["raw"], rel=1e-6)
+        assert [a["raw"] for a in tokens[count]["alternatives"]] == pytest.approx(sorted(p)[-3:][::-1], rel=1e-6)

@@ -476,3 +476,19 @@ def test_what_makes_no_sense_is_refused_by_name(name, value):
         Bench().add("bad", **{"add_bos": False, "prompt": "hi", name: value})
     assert caught.value.param in (name, None)
     assert caught.value.param == name or name == "prompt"
+
+
+def test_a_row_can_be_asked_for_after_what_was_written():
+    bench = Bench(reply="one two three")
+    bench.ask("hi", chain=GREEDY)
+    written = tuple(event["token"] for event in bench.of(bench.last, "token"))
+    rows: list[np.ndarray] = []
+    prompt = as_tokens(bench.engine.tokenize("hi", add_bos=True, special=True))
+    for count in range(len(written)):
+        bench.scheduler.add(
+            Job(f"row {count}", prompt, written=written[:count], on_row=lambda _, row: rows.append(row))
+        )
+        while len(rows) <= count:
+            bench.scheduler.turn()
+    assert [int(row.argmax()) for row in rows] == list(written)
+    assert bench.text(bench.last) == "one two three" and bench.reply("hi", chain=GREEDY) == "one two three"

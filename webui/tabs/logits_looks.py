@@ -36,7 +36,7 @@ class Runtime(Protocol):
     async def tokenize(self, text: str, *, add_bos: bool = False, special: bool = True) -> list[int]: ...
     async def pieces(self, tokens: Sequence[int], *, special: bool = True) -> list[str]: ...
     async def logits(
-        self, prompt: str | Sequence[int], *, add_bos: bool = True
+        self, prompt: str | Sequence[int], *, add_bos: bool = True, written: Sequence[int] = ()
     ) -> tuple[list[int], NDArray[np.float32]]: ...
 
 
@@ -120,7 +120,8 @@ class Looks:
                 code="look_other_model",
                 values={"name": look.lexicon.model.name},
             )
-        _, row = await self._models.logits(tokens, add_bos=False)
+        length = len(look.tree.prompt)
+        _, row = await self._models.logits(tokens[:length], add_bos=False, written=tokens[length:])
         return await self._put(look.lexicon, tokens, row)
 
     def kept(self, look: Look, node: int) -> KeptRow | None:

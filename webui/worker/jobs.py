@@ -36,8 +36,10 @@ class Job:
     """The prompt to steer away from; every choice then has a twin that reads it."""
     constraint: Constraint | None = None
     prompt_tail: str = ""
+    written: tuple[int, ...] = ()
+    """For `on_row`: tokens after the prompt that are decoded one by one, as a generation decodes what it wrote."""
     on_row: Callable[[Job, Row], None] | None = None
-    """For a job that only wants the row after the prompt."""
+    """For a job that only wants the row after the prompt (and what was written after it)."""
     on_rows: Callable[[Job, int, list[Row]], None] | None = None
     """For a job that wants the rows after each token, a few at a time, with the place of the first."""
     arrived: float = field(default_factory=time.monotonic)

@@ -286,10 +286,7 @@ class Scheduler:
         job = leader.job
         job.row = leader.row
         leader.prompt_done = time.monotonic()
-        if job.on_row is not None:
-            job.on_row(job, leader.row)
-            self._forget(leader)
-        elif job.limit == 0:
+        if job.request is not None and job.limit == 0:
             self._finish(leader, "length")
         else:
             self._running.append(leader)
@@ -297,6 +294,9 @@ class Scheduler:
 
     def _advance(self, sequence: Sequence, row: Row, negative: Row | None) -> None:
         """Choose the next token, tell it, and go on, go back or stop."""
+        if sequence.job.on_row is not None:
+            self._follow(sequence, row)
+            return
         try:
             outcome = self._picker.advance(sequence, row, negative)
         except WebUIError as error:
@@ -311,6 +311,18 @@ class Scheduler:
             self._finish(sequence, outcome)
         elif sequence.twin is not None:
             sequence.twin.history.append(sequence.token)
+
+    def _follow(self, sequence: Sequence, row: Row) -> None:
+        """A job that only wants a row: what was written is decoded as when it was generated, then the row is told."""
+        job = sequence.job
+        place = len(sequence.history) - len(sequence.prompt)
+        if place < len(job.written):
+            sequence.token = job.written[place]
+            sequence.history.append(sequence.token)
+        else:
+            assert job.on_row is not None, "only jobs that want a row follow"
+            job.on_row(job, row)
+            self._forget(sequence)
 
     def _go_back(self, sequence: Sequence) -> None:
         """The history was cut before a banned string: decode its last token again to choose another way."""

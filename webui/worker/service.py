@@ -130,12 +130,16 @@ class Service:
         self._reply(frame, **values)
 
     def _logits(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
+        """The row after a prompt, or after what was `written` behind it, as the generation that wrote it saw it."""
         prompt = read_prompt(frame["prompt"], engine, add_bos=bool(frame.get("add_bos", True)), special=True)
+        written = [int(token) for token in frame.get("written") or ()]
+        if written:
+            read_prompt([*prompt.tolist(), *written], engine, add_bos=False, special=True)
 
         def tell(job: Job, row: Row) -> None:
-            self._reply(frame, row.tobytes(), tokens=job.prompt.tolist())
+            self._reply(frame, row.tobytes(), tokens=[*job.prompt.tolist(), *job.written])
 
-        scheduler.add(Job(frame["id"], prompt, on_row=tell))
+        scheduler.add(Job(frame["id"], prompt, written=tuple(written), on_row=tell))
 
     def _score(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
         """How likely each token of a text is; rows are looked at a few at a time and never kept."""
