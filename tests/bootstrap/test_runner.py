@@ -57,6 +57,26 @@ def test_a_task_nothing_can_do_ends_with_reason_advice_and_log(
     assert "no such wheel" in (tmp_path / "install.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("output", "advice"),
+    [
+        ("OSError: [Errno 28] No space left on device", "the disk is full: free some space"),
+        ("c++: fatal error: Killed signal terminated program cc1plus", "CMAKE_BUILD_PARALLEL_LEVEL=1"),
+        ("Failed to establish a new connection: Temporary failure in name resolution", "check the network"),
+        ("ERROR: No matching distribution found for gradio>=6.31", "no version of it for this Python"),
+        ("something nobody knows", "install make"),
+    ],
+)
+def test_what_the_output_says_becomes_advice(
+    runner: Runner, capsys: pytest.CaptureFixture[str], output: str, advice: str
+) -> None:
+    fails = (sys.executable, "-c", f"import sys; print({output!r}); sys.exit(1)")
+    assert not runner.run_all([Task("Doing it", (Attempt(fails),), "install make")])
+    error = capsys.readouterr().err
+    assert advice in error
+    assert "Traceback" not in error
+
+
 def test_a_program_that_is_not_there_is_a_failed_attempt(runner: Runner) -> None:
     assert runner.run_all([Task("Doing it", (Attempt(("/no/such/program",)), Attempt(WORKS)))])
 

@@ -19,6 +19,22 @@ from webui.bootstrap.plan import Attempt, Task
 
 _COMPILED = re.compile(r"^\s*\[(\d+)/(\d+)\]")
 _DOWNLOAD = re.compile(r"^\s*Downloading (\S+?)(?: \(([\d.]+) MB\))?\s*$")
+_KNOWN: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile("No space left on device"), "the disk is full: free some space and start again"),
+    (
+        re.compile("Killed signal terminated program|virtual memory exhausted|out of memory", re.IGNORECASE),
+        "the memory ran out: close other programs, set CMAKE_BUILD_PARALLEL_LEVEL=1 and start again",
+    ),
+    (
+        re.compile("NewConnectionError|ConnectionError|name resolution|getaddrinfo|timed out|ProxyError|SSLError"),
+        "check the network connection and start again",
+    ),
+    (
+        re.compile("No matching distribution found|Requires-Python|requires a different Python"),
+        "there is no version of it for this Python: use Python 3.10 to 3.13",
+    ),
+)
+"""What the output says, and what to do about it; the first that fits is told instead of the task's own advice."""
 _LARGE_MB = 5.0
 _EVERY_PERCENT = 10
 _QUIET_SECONDS = 60.0
@@ -65,7 +81,8 @@ class Runner:
         if reasons:
             print(reasons[-1], file=sys.stderr)
         where = f" The whole output is in {self._log}." if self._log.exists() else ""
-        advice = f"; {task.advice}" if task.advice else ""
+        known = next((said for seen, said in _KNOWN if any(seen.search(line) for line in self._tail)), task.advice)
+        advice = f"; {known}" if known else ""
         print(f"{task.title} failed{advice}.{where}", file=sys.stderr, flush=True)
 
     def _run(self, command: tuple[str, ...], environment: Mapping[str, str]) -> bool:
