@@ -49,7 +49,7 @@ class ModelFacts:
     split_count: int = 1
 
     def quantisation_in_words(self, language: str = "en") -> str:
-        """Advice by what the quantisation is, not by this file: a small model's large vocabulary is often kept finer."""
+        """Advice by the quantisation's name, not by this file: a small model's vocabulary is often kept finer."""
         bits = BITS.get(self.quantisation, self.bits_per_weight)
         return in_words(bits, language) if bits else ""
 
