@@ -16,7 +16,7 @@ from webui.chat import conversation
 from webui.chat.conversation import Conversations, ReplySettings
 from webui.chat.history import History, Node, StorageFailed
 from webui.errors import BadValue, Busy, NoModel, WorkerDied
-from webui.types import Failed, Step
+from webui.types import Alternative, Failed, Step, Token
 
 
 class Bench:
@@ -85,6 +85,29 @@ async def test_a_reply_streams_and_keeps_all_that_explains_it(bench: Bench) -> N
     assert (meta["seed"], meta["reason"], meta["model"], meta["tokens"]) == (7, "stop", "stand-in", 3)
     assert meta["chain"] == [{"sampler": "top_k", "values": {"top_k": 3}}]
     assert (meta["context_used"], meta["n_ctx"]) == (8, 200)
+
+
+async def test_a_reply_remembers_how_each_token_was_chosen_and_what_was_thought(bench: Bench) -> None:
+    await bench.talk.send(bench.chat, "go")
+    stream = await bench.stream()
+    assert stream.request.alternatives == 5
+    others = (Alternative(8, " no", 0.25, 0.0), Alternative(7, " yes", 0.5, 1.0))
+    stream.put(Token(0, 5, "Hm.", "Hm.", 0.9, 1.0, 1, 0.1, (), "reasoning"))
+    stream.put(Token(0, 7, " yes", " yes", 0.5, 1.0, 1, 1.5, others))
+    stream.sent = 2
+    stream.finish()
+    await bench.quiet()
+    node = bench.path[1]
+    assert (node.content, node.meta["thoughts"], node.meta["traced"]) == (" yes", "Hm.", True)
+    trace = bench.history.trace(node.id)
+    assert trace[1] == [7, " yes", 0.5, 1.0, 1, 1.5, [[" no", 0.25, 0.0]]]
+    await bench.talk.go_on(node.id)
+    stream = await bench.stream(1)
+    stream.put(Token(0, 9, "!", "!", 0.1, 0.2, 3, 2.0))
+    stream.finish()
+    await bench.quiet()
+    assert [token[1] for token in bench.history.trace(node.id)] == ["Hm.", " yes", "!"]
+    assert "Hm." not in str(stream.request.prompt), "thoughts are not said again"
 
 
 async def test_a_drawn_seed_is_reported(bench: Bench) -> None:

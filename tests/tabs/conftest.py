@@ -99,7 +99,8 @@ class Watched:
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.faults: list[str] = []
-        self.allowed: tuple[str, ...] = ()
+        # What Gradio's client says of its open requests when a page is left.
+        self.allowed: tuple[str, ...] = ("AbortError", "Connection errored out")
         self._url = url
         page.on("console", lambda m: self._add(f"console: {m.text}") if m.type == "error" else None)
         page.on("pageerror", lambda e: self._add(f"page error: {e}"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.tabs.conftest import Site, Visit, replied, restarted, say
+from webui.types import LoadSpec
 
 pytestmark = pytest.mark.browser
 
@@ -220,3 +222,26 @@ async def test_what_is_typed_while_a_chat_opens_is_not_lost(site: Site, page: Pa
     await page.keyboard.press("Enter")
     await expect(page.locator(".message.user .body")).to_have_text("typed early")
     assert await page.input_value("#message") == ""
+
+
+@pytest.mark.model
+async def test_the_starter_model_answers_and_every_token_can_be_explained(
+    site: Site, page: Page, starter_path: Path
+) -> None:
+    await site.services.models.load(LoadSpec(path=str(starter_path), name="SmolLM2", n_ctx=1024, threads=2))
+    site.services.preferences.set(seed=3, max_tokens=12)
+    await say(page, "Write one short sentence about rain.")
+    text = await replied(page)
+    assert len(text.split()) >= 2
+    await expect(page.locator(".figure.seed")).to_have_text("seed 3")
+    await page.hover(".message.assistant")
+    await page.click(".message.assistant >> role=button[name='How each token was chosen']")
+    tokens = page.locator(".explain .token[role=option]")
+    pieces = await tokens.all_text_contents()
+    assert "".join(pieces).replace("·", " ").replace("↵", "\n").strip().startswith(text.split()[0])
+    await tokens.nth(1).click()
+    assert await page.locator(".explain .candidate").count() >= 5
+    await expect(page.locator(".explain .is-chosen")).to_have_count(1)
+    shown = await page.locator(".explain .candidate .number:not(.final)").all_text_contents()
+    shares = [float(number.replace("<", "")) for number in shown]
+    assert shares == sorted(shares, reverse=True) and sum(shares) <= 100.5

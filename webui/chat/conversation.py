@@ -23,6 +23,8 @@ from webui.types import Event, GenerationRequest, ModelInfo, Step
 AUTOSAVE_SECONDS = 1.0
 UNWATCHED_SECONDS = 120.0
 STOP_SECONDS = 0.3
+ALTERNATIVES = 5
+"""How many other candidates are remembered for each token."""
 
 T = TypeVar("T")
 
@@ -211,9 +213,16 @@ class Conversations:
 
     async def _keep(self, reply: Reply) -> None:
         """Save the finished reply. A second cancel while it is written changes nothing."""
-        text, meta = reply.text, reply.meta()
+        text, meta, trace = reply.text, reply.meta(), reply.trace
+
+        def write() -> None:
+            self.history.write(reply.node, text, state="done", meta=meta)
+            if trace:
+                earlier = self.history.trace(reply.node) if reply.base else []
+                self.history.set_trace(reply.node, [*earlier, *trace])
+
         try:
-            await asyncio.shield(self.stored(lambda: self.history.write(reply.node, text, state="done", meta=meta)))
+            await asyncio.shield(self.stored(write))
         except WebUIError as error:
             reply.failed(error.code, error.message, error.values)
 
@@ -230,6 +239,8 @@ class Conversations:
             stop=settings.stop,
             seed=seed,
             add_bos=prompt.add_bos,
+            alternatives=ALTERNATIVES,
+            reasoning="auto",
             conversation=f"chat-{reply.chat}",
         )
         stream = self._streams[reply.chat] = self._models.generate(request)

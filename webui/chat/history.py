@@ -10,6 +10,7 @@ import json
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -234,6 +235,17 @@ class History:
                     "UPDATE nodes SET content = ?, state = ?, meta = ? WHERE id = ?",
                     (content, state, json.dumps(dict(meta), ensure_ascii=False), node),
                 )
+
+    def set_trace(self, node: int, tokens: list[Any]) -> None:
+        """How each token of a reply was chosen; see `Reply.trace`."""
+        data = zlib.compress(json.dumps(tokens, ensure_ascii=False, separators=(",", ":")).encode(), 6)
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO traces VALUES (?, ?)", (node, data))
+
+    def trace(self, node: int) -> list[Any]:
+        rows = self._read("SELECT tokens FROM traces WHERE node = ?", (node,))
+        tokens: list[Any] = json.loads(zlib.decompress(rows[0]["tokens"])) if rows else []
+        return tokens
 
     def select(self, node: int) -> None:
         """Show this version: the leaf becomes the end of the branch that was last used below it."""

@@ -44,7 +44,14 @@ def m002_drafts(db: sqlite3.Connection) -> None:
     db.execute("CREATE TABLE drafts (chat INTEGER PRIMARY KEY, text TEXT NOT NULL)")
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_chats_and_nodes, m002_drafts)
+def m003_traces(db: sqlite3.Connection) -> None:
+    """Apart from the messages, because they are large and seldom looked at."""
+    db.execute(
+        "CREATE TABLE traces (node INTEGER PRIMARY KEY REFERENCES nodes(id) ON DELETE CASCADE, tokens BLOB NOT NULL)"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_chats_and_nodes, m002_drafts, m003_traces)
 
 
 class NewerDatabase(WebUIError):

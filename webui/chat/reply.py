@@ -18,7 +18,11 @@ Stage = Literal["waiting", "loading", "queued", "prompt", "writing", "done"]
 
 @dataclass(slots=True)
 class Reply:
-    """`base` is the text that was there before (when a reply is continued), `earlier` its figures."""
+    """`base` is the text that was there before (when a reply is continued), `earlier` its figures.
+
+    `thoughts` is what a reasoning model thinks before it answers. `trace` has for each token: id, piece, its raw and
+    final probability, rank, the choice's entropy in bits, and the likeliest others as [text, raw, final].
+    """
 
     chat: int
     node: int
@@ -37,6 +41,8 @@ class Reply:
     latest_token: float = 0.0
     figures: dict[str, Any] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    trace: list[list[Any]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -70,11 +76,7 @@ class Reply:
             case PromptProgress():
                 self._move("prompt", event.done, event.total)
             case Token():
-                now = time.monotonic()
-                self.first_token = self.first_token or now
-                self.latest_token = now
-                self.tokens += 1
-                self._write(event.text)
+                self._token(event)
             case Finished():
                 self._write(event.text)
                 self._finish(event)
@@ -100,6 +102,11 @@ class Reply:
     def meta(self) -> dict[str, Any]:
         """What is kept beside the text."""
         meta = {**self.figures, "reason": self.reason}
+        thoughts = str(self.earlier.get("thoughts", "")) + "".join(self.thoughts)
+        if thoughts:
+            meta["thoughts"] = thoughts
+        if self.trace:
+            meta["traced"] = True
         if self.problem:
             meta["problem"] = self.problem
         if self.base:
@@ -114,6 +121,21 @@ class Reply:
         """Tokens a second so far."""
         span = self.latest_token - self.first_token
         return (self.tokens - 1) / span if self.tokens > 1 and span > 0 else 0.0
+
+    def _token(self, event: Token) -> None:
+        now = time.monotonic()
+        self.first_token = self.first_token or now
+        self.latest_token = now
+        if event.token >= 0:
+            self.tokens += 1
+            others = [[a.text, _share(a.raw), _share(a.final)] for a in event.alternatives if a.token != event.token]
+            chosen = [event.token, event.piece, _share(event.raw), _share(event.final)]
+            self.trace.append([*chosen, event.rank, round(event.entropy, 3), others])
+        if event.channel != "answer":
+            self.thoughts.append(event.text)
+            self._move("writing")
+        else:
+            self._write(event.text)
 
     def _write(self, text: str) -> None:
         if text:
@@ -151,3 +173,8 @@ class Reply:
             "generation_seconds": max(0.0, self.latest_token - self.first_token),
             "tokens_per_second": self.speed,
         }
+
+
+def _share(value: float) -> float:
+    """Four digits are more than anyone reads."""
+    return float(f"{value:.4g}")

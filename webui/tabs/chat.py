@@ -79,6 +79,11 @@ class ChatServer:
         chat, last = number(asked, "chat"), number(asked, "last")
         return {"messages": await self._messages(words, chat, last)}
 
+    async def _ask_trace(self, words: Words, asked: Asked) -> Answer:
+        """How each token of a reply was chosen."""
+        node = number(asked, "node")
+        return {"tokens": await self._talk.stored(lambda: self._history.trace(node))}
+
     # doing
 
     async def _ask_send(self, words: Words, asked: Asked) -> Answer:

@@ -42,6 +42,8 @@ class ChatWords:
             "figures": [] if live else self.figures(node),
             "problem": self.problem(node.meta.get("problem")),
             "notice": self._notice(node),
+            "thoughts": str(node.meta.get("thoughts") or ""),
+            "traced": bool(node.meta.get("traced")),
         }
 
     def live(self, reply: Reply, blocks: int) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class ChatWords:
             "blocks": [self._markdown.render(block) for block in whole[blocks:]],
             "count": len(whole),
             "tail": tail,
+            "thoughts": "".join(reply.thoughts),
             "speed": self.words("figure.speed", n=self.words.number(reply.speed, 1)) if reply.tokens > 1 else "",
             "problem": self.problem(reply.problem),
         }

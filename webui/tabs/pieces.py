@@ -22,6 +22,7 @@ SCRIPTS = (
     "tokens",
     "line",
     "meter",
+    "explain",
     "chat_view",
     "chat_list",
     "chat",
@@ -135,33 +136,7 @@ class SessionView(Piece):
     draws = "session"
 
 
-class Bars(Piece):
-    """Candidates with raw and final probability. value: {"rows": [...], "note": str, "other": {...}}."""
-
-    draws = "bars"
-    triggers = ("pick",)
-
-
-class TokenStrip(Piece):
-    """A text as its tokens, blanks and control tokens visible. value: {"tokens": [{"id", "text"}], "chosen": n}."""
-
-    draws = "tokens"
-    triggers = ("pick",)
-
-
-class Funnel(Piece):
-    """What each stage left. value: {"all": n, "stages": [{"title", "left", "mass", "before", "after"}]}."""
-
-    draws = "funnel"
-
-
 class Line(Piece):
     """One line of news: figures, or a problem. value: {"text": str, "problem": bool}."""
 
     draws = "line"
-
-
-class Meter(Piece):
-    """How much of something is used. value: {"label", "parts": [{"amount", "label", "kind"}], "total", "text"}."""
-
-    draws = "meter"

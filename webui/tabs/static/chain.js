@@ -2,36 +2,48 @@
 "use strict";
 Lab.drawings.chain = (root, { server, trigger }) => {
   const { t, el, iconButton } = Lab;
-  const state = { stages: [], samplers: {}, balanced: true, before: new Map() };
+  const state = { stages: [], samplers: {}, balanced: true, before: new Map(), edits: 0 };
   const list = el("ol.stages", { "aria-label": t("chain.label") });
   const add = el("select", { "aria-label": t("chain.add"), onchange: addStage });
   const reset = el("button.link", { type: "button", text: t("chain.reset"), onclick: () => say({ ask: "reset" }, true) });
   const problem = el("p.problem", { role: "alert", hidden: true });
   root.append(list, problem, el("div.foot", {}, add, reset));
 
-  async function say(question, redraw) {
-    const answer = await Lab.ask(server, "chain", question);
+  // One question at a time, in order; `set` sends what stands here when its turn comes.
+  let turn = Promise.resolve();
+  function say(question, redraw) {
+    turn = turn.then(() => sayNow(question, redraw));
+    return turn;
+  }
+
+  async function sayNow(question, redraw) {
+    const edits = state.edits;
+    const steps = state.stages.map((stage) => [stage.name, stage.values]);
+    const answer = await Lab.ask(server, "chain", question.ask === "set" ? { ask: "set", steps } : question);
     problem.hidden = !answer.error;
     problem.textContent = answer.error ?? "";
     if (answer.error) return;
-    take(answer, redraw);
+    take(answer, redraw, state.edits !== edits);
     if (question.ask !== "get") {
       trigger("changed", {});
       window.dispatchEvent(new CustomEvent("lab:chain", { detail: root }));
     }
   }
 
-  function take(answer, redraw) {
+  // `outdated`: something was changed here since the question; then only what the server knows better is taken.
+  function take(answer, redraw, outdated) {
     if (answer.samplers) { state.samplers = answer.samplers; drawAdd(); }
     state.balanced = answer.balanced;
     reset.hidden = answer.balanced;
     const same = answer.stages.length === state.stages.length && answer.stages.every((stage, n) => stage.name === state.stages[n].name);
+    if (outdated && state.stages.length) return;
     state.stages = answer.stages;
     if (redraw || !same) draw();
     else state.stages.forEach((stage, n) => dress(list.children[n], stage));
   }
 
-  const save = Lab.later(140, () => say({ ask: "set", steps: state.stages.map((stage) => [stage.name, stage.values]) }, false));
+  const later = Lab.later(140, () => say({ ask: "set" }, false));
+  function save() { state.edits += 1; later(); }
 
   function drawAdd() {
     const groups = {};
@@ -151,7 +163,9 @@ Lab.drawings.chain = (root, { server, trigger }) => {
       state.before.set(stage.name, { ...stage.values });
       Object.assign(stage.values, sampler.neutral);
     }
-    say({ ask: "set", steps: state.stages.map((s) => [s.name, s.values]) }, true).then(() => {
+    state.edits += 1;
+    later.cancel();
+    say({ ask: "set" }, true).then(() => {
       if (document.activeElement === document.body) list.children[n]?.querySelector(".toggle").focus();
     });
   }

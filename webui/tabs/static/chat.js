@@ -13,7 +13,7 @@ Lab.drawings.chat = (root, { server }) => {
 
   // the parts
 
-  const view = Lab.messageView({ select, edit, regenerate, goOn, seed: useSeed });
+  const view = Lab.messageView({ select, edit, regenerate, goOn, trace, seed: useSeed });
   const list = Lab.chatList({ ask, open: (chat) => { showList(narrow.matches ? false : null); open(chat); }, fresh: newChat, close: () => showList(false) });
   const title = el("h2.title", { id: "chat-title" });
   const listButton = iconButton("list", t("list.show"), () => showList(!root.classList.contains("with-list")), { id: "show-list", "aria-controls": "chat-list" });
@@ -202,6 +202,8 @@ Lab.drawings.chat = (root, { server }) => {
   async function regenerate(node) { if (idle()) await act({ ask: "regenerate", node }); }
   async function goOn(node) { if (idle()) await act({ ask: "go_on", node }); }
   async function select(node) { if (node && idle()) await act({ ask: "select", node }); }
+
+  async function trace(node) { return (await ask({ ask: "trace", node })).tokens; }
 
   async function useSeed(seed) {
     const answer = await ask({ ask: "keep_seed", seed });

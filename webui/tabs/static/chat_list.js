@@ -22,7 +22,7 @@ Lab.chatList = ({ ask, open, fresh, close }) => {
   function show(answer) {
     if (!answer.chats) return;
     const now = JSON.stringify([answer.chats, current]);
-    if (now === shown) return;
+    if (now === shown || items.querySelector("li > input")) return; // not under the hands of somebody who renames
     shown = now;
     let day = "";
     items.replaceChildren(...answer.chats.flatMap((chat) => {
@@ -61,6 +61,7 @@ Lab.chatList = ({ ask, open, fresh, close }) => {
       if (done) return;
       done = true;
       shown = "";
+      field.remove();
       if (save && field.value.trim()) await ask({ ask: "rename", chat: chat.id, title: field.value });
       refresh();
       window.dispatchEvent(new CustomEvent("lab:renamed", { detail: { id: chat.id } }));

@@ -50,6 +50,7 @@ Lab.messageView = (actions) => {
       setTimeout(() => copying.replaceChildren(icon("copy")), 1200);
     });
     bar.append(copying, iconButton("edit", t("edit"), () => actions.edit(message)));
+    if (message.traced) bar.append(iconButton("tokens", t("explain"), (event) => explain(message, event.currentTarget), { "aria-expanded": "false" }));
     if (message.role === "assistant") {
       bar.append(iconButton("again", t("again"), () => actions.regenerate(message.id)));
       bar.append(iconButton("bars", t("look"), () => Lab.look({ message: message.id })));
@@ -60,10 +61,24 @@ Lab.messageView = (actions) => {
     return bar;
   }
 
+  async function explain(message, button) {
+    const node = button.closest(".message");
+    const open = node.querySelector(".explain");
+    button.setAttribute("aria-expanded", String(!open));
+    if (open) { open.remove(); return; }
+    const tokens = await actions.trace(message.id);
+    if (tokens?.length) node.append(Lab.explain(tokens));
+  }
+
+  function thinking(text, open) {
+    return el("details.thoughts", { open }, el("summary", { text: t("thoughts") }), el("div.thought", { text }));
+  }
+
   function make(message, last) {
     const body = el("div.body.prose-lab", {});
     const node = el(`article.message.${message.role}`, { "data-id": message.id, "aria-label": message.who }, el("header.who", { text: message.who }));
     if (message.notice) node.append(el("p.note", { text: message.notice }));
+    if (message.thoughts) node.append(thinking(message.thoughts, false));
     node.append(body);
     if (message.live) {
       node.classList.add("live");
@@ -103,10 +118,16 @@ Lab.messageView = (actions) => {
     const text = tail.firstChild;
     if (live.tail.startsWith(text.data)) text.appendData(live.tail.slice(text.data.length));
     else text.data = live.tail;
+    if (live.thoughts) {
+      let thoughts = node.querySelector(".thoughts");
+      if (!thoughts) body.before((thoughts = thinking("", true)));
+      thoughts.querySelector(".thought").textContent = live.thoughts;
+      if (live.tail || live.count) thoughts.removeAttribute("open");
+    }
     const stage = node.querySelector(".stage");
     const words = [live.stage, live.speed, live.problem].filter(Boolean).join(" · ");
     if (stage.textContent !== words) stage.textContent = words;
-    node.classList.toggle("thinking", !live.tail && !state.blocks);
+    node.classList.toggle("thinking", !live.tail && !live.thoughts && !state.blocks);
   }
 
   return { make, patch };

@@ -66,6 +66,7 @@ window.Lab = (() => {
     next: "M6.5 4l4 4-4 4",
     plus: "M8 3v10M3 8h10",
     bin: "M3.5 4.5h9M6.5 4.5V3h3v1.5M4.800 4.5l.6 8.5h5.200l.6-8.5",
+    tokens: "M1.5 5h3.5v6H1.5zM6.5 5h5v6h-5zM13 5h1.5v6H13z",
     list: "M2.5 4h11M2.5 8h11M2.5 12h11",
     down: "M8 3v9.5M4 8.5l4 4 4-4",
     search: "M7 3a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM10 10l3.200 3.200",
@@ -147,7 +148,9 @@ window.Lab = (() => {
 
   function openTab(name) {
     const button = document.getElementById(`tab-${name}-button`);
-    if (button) button.click();
+    if (!button) return;
+    button.click();
+    button.scrollIntoView({ inline: "center", block: "nearest" });
   }
 
   function draw(name, element, tools) {

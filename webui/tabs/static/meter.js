@@ -8,8 +8,3 @@ Lab.meter = (value) => {
     el("div.meter-bar", { "aria-hidden": "true" }, ...parts.map((part) => el(`i.${part.kind}`, { style: `width:${((100 * part.amount) / value.total).toFixed(2)}%`, title: part.label }))),
     el("ul.meter-key", {}, ...parts.map((part) => el("li", {}, el(`i.${part.kind}`), part.label))));
 };
-Lab.drawings.meter = (root, { props, watch }) => {
-  const draw = () => root.replaceChildren(...(props.value ? [Lab.meter(props.value)] : []));
-  watch("value", draw);
-  draw();
-};

@@ -4,21 +4,29 @@ Lab.visible = (text) => {
   if (text === "") return "∅";
   return text.replace(/ /g, "·").replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/[\u0000-\u0008\u000b-\u001f\u007f\u00a0\u200b-\u200f\u2028\u2029\ufeff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 };
-Lab.drawings.tokens = (root, { props, watch, trigger }) => {
+// `tokens`: [{text, id, title, surprise}]; surprise 0..1 shades a token. `pick(index)` when one is chosen.
+Lab.tokenStrip = (tokens, { chosen = -1, from = 0, pick } = {}) => {
   const { t, el } = Lab;
-  const MOST = 600;
-  function draw() {
-    const value = props.value;
-    if (!value || !value.tokens.length) { root.replaceChildren(); return; }
-    const from = Math.max(0, value.tokens.length - MOST);
-    const strip = el("div.strip", { role: "list", "aria-label": t("tokens.label") });
-    if (from) strip.append(el("span.skipped", { text: t("tokens.skipped", { n: from }) }));
-    value.tokens.slice(from).forEach((token, n) => {
-      const control = /^<\|?.*\|?>$/.test(token.text) && token.text.length > 2;
-      strip.append(el("span.token" + (control ? ".control" : "") + (value.chosen === from + n ? ".chosen" : ""), { role: "listitem", title: t("tokens.title", { text: JSON.stringify(token.text), id: token.id, n: from + n }), onclick: () => trigger("pick", { index: from + n, id: token.id }) }, Lab.visible(token.text)));
-    });
-    root.replaceChildren(strip);
-  }
-  watch("value", draw);
-  draw();
+  const strip = el("div.strip", { role: "listbox", "aria-label": t("tokens.label"), tabindex: "0" });
+  const show = (index) => {
+    [...strip.children].forEach((node, n) => { node.classList.toggle("chosen", n === index); node.setAttribute("aria-selected", String(n === index)); });
+    strip.children[index]?.scrollIntoView({ block: "nearest" });
+    strip.setAttribute("aria-activedescendant", strip.children[index]?.id ?? "");
+    chosen = index;
+    pick?.(index);
+  };
+  const name = `token-${Math.random().toString(36).slice(2)}`;
+  tokens.forEach((token, n) => {
+    const control = /^<\|?.*\|?>$/.test(token.text) && token.text.length > 2;
+    const node = el("span.token" + (control ? ".control" : "") + (n === chosen ? ".chosen" : ""), { role: "option", id: `${name}-${n}`, "aria-selected": String(n === chosen), title: token.title ?? t("tokens.title", { text: JSON.stringify(token.text), id: token.id, n: from + n }), onclick: () => show(n) }, Lab.visible(token.text));
+    if (token.surprise) node.style.setProperty("--surprise", `${Math.round(token.surprise * 60)}%`);
+    strip.append(node);
+  });
+  strip.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1, Home: -tokens.length, End: tokens.length }[event.key];
+    if (!step || event.altKey) return;
+    event.preventDefault();
+    show(Math.min(Math.max(chosen + step, 0), tokens.length - 1));
+  });
+  return strip;
 };
