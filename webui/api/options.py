@@ -9,6 +9,7 @@ from typing import Any
 from webui.api.chain import chain_of, ignored
 from webui.api.errors import ApiError
 from webui.api.schemas import GenerationBody
+from webui.chat.tools_force import TIDY
 from webui.samplers import BALANCED, Chain
 from webui.samplers.presets import Presets
 from webui.services import Services
@@ -91,7 +92,8 @@ def constraint(body: GenerationBody) -> dict[str, str]:
 
 def dump_schema(schema: dict[str, Any], param: str) -> str:
     """A JSON schema as text, of bounded size and depth."""
-    text = json.dumps(schema, ensure_ascii=False)
+    # Without this a small model may put in white space for ever.
+    text = json.dumps({"x-guidance": TIDY, **schema}, ensure_ascii=False)
     if len(text) > MAX_SCHEMA:
         raise ApiError(400, f"A schema may have at most {MAX_SCHEMA >> 10} KB.", param=param, code="schema_too_complex")
     if _depth(schema) > MAX_SCHEMA_DEPTH:

@@ -1,0 +1,99 @@
+"""Many clients at once. The FakeEngine gives each stream its own text: anything lost, doubled or mixed shows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.conftest import Server
+
+
+def counting(number: int, words: int) -> str:
+    return " ".join(f"n{number}w{place}" for place in range(words))
+
+
+async def read_stream(http: httpx.AsyncClient, number: int, words: int) -> tuple[str, list[float]]:
+    body = {"prompt": f"question {number} please", "max_tokens": 8 * words, "stream": True, "temperature": 0}
+    texts: list[str] = []
+    times: list[float] = []
+    async with http.stream("POST", "/v1/completions", json=body) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        async for line in answer.aiter_lines():
+            if line.startswith("data: {"):
+                data = json.loads(line[6:])
+                assert "error" not in data, data
+                text = data["choices"][0]["text"]
+                if text:
+                    texts.append(text)
+                    times.append(time.perf_counter())
+    return "".join(texts), times
+
+
+async def run_streams(url: str, streams: int, words: int) -> list[tuple[str, list[float]]]:
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=url, timeout=300, limits=limits) as http:
+        return await asyncio.gather(*(read_stream(http, number, words) for number in range(streams)))
+
+
+def load_counting(server: Server, streams: int, words: int, **options: Any) -> None:
+    rules = [{"contains": f"question {n} ", "reply": counting(n, words)} for n in range(streams)]
+    server.load(n_ctx=4096, slots=64, rules=rules, n_vocab=65536, **options)
+
+
+async def test_64_streams_never_mix(server: Server) -> None:
+    await asyncio.to_thread(load_counting, server, 64, 40)
+    replies = await run_streams(server.url, 64, 40)
+    assert [text for text, _ in replies] == [counting(n, 40) for n in range(64)]
+
+
+@pytest.mark.long
+async def test_64_streams_at_100_tokens_a_second_for_a_minute(server: Server) -> None:
+    """Nothing lost, doubled or mixed; what the way to the client adds to a token is printed for the record."""
+    words = 3000
+    await asyncio.to_thread(load_counting, server, 64, words, delay=0.01)
+    started = time.perf_counter()
+    replies = await run_streams(server.url, 64, words)
+    seconds = time.perf_counter() - started
+    assert [text for text, _ in replies] == [counting(n, words) for n in range(64)]
+    gaps = sorted(b - a for _, times in replies for a, b in zip(times, times[1:], strict=False))
+    tokens = sum(len(times) for _, times in replies)
+    print(f"{tokens / seconds:.0f} events/s; gap p50 {gaps[len(gaps) // 2] * 1e3:.1f} ms, "
+          f"p99 {gaps[len(gaps) * 99 // 100] * 1e3:.1f} ms")  # fmt: skip
+
+
+async def test_500_requests_at_once_are_answered_or_refused_cleanly(server: Server) -> None:
+    await asyncio.to_thread(server.load, reply="Yes indeed.", slots=1)
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=server.url, timeout=120, limits=limits) as http:
+        answers = await asyncio.gather(*(http.post("/v1/completions", json={"prompt": f"q{n}"}) for n in range(500)))
+    for answer in answers:
+        if answer.status_code == 200:
+            assert answer.json()["choices"][0]["text"] == "Yes indeed."
+        else:
+            assert answer.status_code == 503 and answer.json()["error"]["code"] == "server_overloaded"
+            assert answer.headers["retry-after"]
+    assert sum(answer.status_code == 200 for answer in answers) >= 64
+    assert server.services.models.active == 0
+
+
+async def test_a_client_that_reads_nothing_holds_up_nobody(server: Server) -> None:
+    await asyncio.to_thread(server.load, reply="word " * 3000, end=False, n_ctx=60_000, slots=4)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+    body = json.dumps({"prompt": "x", "max_tokens": -1, "stream": True}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    await reader.readexactly(100)
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+        answer = await http.post("/v1/completions", json={"prompt": "y", "max_tokens": 50})
+        assert answer.json()["usage"]["completion_tokens"] == 50
+    writer.close()
+    for _ in range(500):
+        if server.services.models.active == 0:
+            break
+        await asyncio.sleep(0.02)
+    assert server.services.models.active == 0
