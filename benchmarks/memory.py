@@ -32,7 +32,7 @@ from webui.engines.llamacpp_open import open_model
 from webui.load_options import check_spec
 from webui.types import LoadSpec
 spec = LoadSpec(**json.loads(sys.argv[1]))
-open_model(spec, {'extra_buffers': 'auto', **check_spec(spec)}, lambda done: True, AbortFlag())
+open_model(spec, check_spec(spec), lambda done: True, AbortFlag())
 """
 
 

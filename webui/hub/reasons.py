@@ -159,6 +159,14 @@ REASONS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "It is an importance matrix, used to quantise; not a model.",
             "Это матрица важности для квантования, а не модель.",
         ),
+        "not_imatrix": (
+            "it is no importance matrix (general.type is not imatrix): choose another file",
+            "это не матрица важности (general.type не imatrix): выберите другой файл",
+        ),
+        "imatrix_counts": (
+            "the counts of {name} do not fit its sums: it is damaged",
+            "счётчики {name} не подходят к его суммам: файл повреждён",
+        ),
         "part": (
             "It is a later part of a split model: choose the first part.",
             "Это не первая часть разделённой модели: выберите первую.",
