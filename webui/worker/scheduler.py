@@ -151,6 +151,13 @@ class Scheduler:
         fresh = (job.exact and sequence.index == 0) or job.on_rows is not None
         copying = 0 if sequence.index else COPYING
         sequence.started = time.monotonic()
+        if job.written and (resumed := self._shelf.resume(sequence.prompt, as_tokens(job.written), sequence)):
+            sequence.slot, held = resumed
+            for token in job.written[: held + 1]:
+                sequence.history.append(token)
+            sequence.token = job.written[held]
+            self._running.append(sequence)
+            return
         sequence.slot, sequence.read = self._shelf.place(sequence.prompt, sequence, fresh=fresh, copying=copying)
         sequence.cached = sequence.read
         self._writer.progress(self._events, sequence)
@@ -164,7 +171,8 @@ class Scheduler:
             tokens = sequence.prompt[: sequence.read]
         else:
             tokens = as_tokens([*sequence.history.tokens, *([sequence.ending] if sequence.ending >= 0 else [])])
-        self._shelf.release(slot, tokens)
+        followed = len(tokens) - len(sequence.prompt) if sequence.job.on_row is not None else 0
+        self._shelf.release(slot, tokens, written=max(0, followed))
         sequence.slot = None
 
     # Batches

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webui.engines.base import Chunk, Engine, EngineError, Row
-from webui.worker.slots import COPYING, Content, Place, Slot, Tokens, choose, cut_down, next_cut
+from webui.worker.slots import COPYING, Content, Place, Slot, Tokens, choose, common_prefix, cut_down, next_cut
 from webui.worker.store import Kept, Store
 
 WORTH_KEEPING = 48
@@ -54,6 +54,28 @@ class Shelf:
         slot.owner = owner
         return slot, cached
 
+    def resume(self, prompt: Tokens, written: Tokens, owner: Any) -> tuple[Slot, int] | None:
+        """A free slot that holds this prompt and was left after some of what was written behind it, all but the last
+        of which need not be decoded again: says how many."""
+        best: tuple[int, Slot] | None = None
+        for slot in self.slots:
+            content = slot.content
+            if (
+                slot.owner is None
+                and content.written
+                and content.solid == len(prompt) == common_prefix(content.tokens, prompt)
+            ):
+                held = min(common_prefix(content.tokens[len(prompt) :], written), content.written, len(written) - 1)
+                if held > 0 and (best is None or held > best[0]):
+                    best = held, slot
+        if best is None:
+            return None
+        held, slot = best
+        self._engine.keep(slot.index, len(prompt) + held)
+        slot.content.tokens = slot.content.tokens[: len(prompt) + held]
+        slot.content.written, slot.owner = held, owner
+        return slot, held
+
     def _copy(self, place: Place, cached: int) -> None:
         if place.source is None or not cached:
             return
@@ -88,11 +110,12 @@ class Shelf:
             self._engine.save(slot.index),
         )
 
-    def release(self, slot: Slot, tokens: Tokens) -> None:
+    def release(self, slot: Slot, tokens: Tokens, *, written: int = 0) -> None:
         """The slot is free; `tokens` is what a follow-up would begin with. How many of them the engine really holds
         does not matter: only the solid ones are used."""
         slot.content.tokens = tokens
         slot.content.solid = min(slot.content.solid, len(tokens))
+        slot.content.written = written
         slot.owner, slot.used = None, time.monotonic()
 
     def read(self, slot: Slot, prompt: Tokens, end: int, row: Row | None) -> None:
@@ -121,7 +144,11 @@ class Shelf:
         grid = self._engine.grid
         for slot in self.slots:
             held = len(slot.content.tokens)
-            if slot.owner is None and cut_down(held, held + grid, grid) > slot.content.solid:
+            if (
+                slot.owner is None
+                and not slot.content.written
+                and cut_down(held, held + grid, grid) > slot.content.solid
+            ):
                 return slot
         return None
 

@@ -34,13 +34,15 @@ class Content:
     """Tokens whose keys and values are held somewhere. The first `solid` of them were read as a prompt, on the grid:
     only these may be used again, because a token that was generated leaves slightly other numbers than one read.
 
-    `row` holds the logits after the first `row_at` tokens, if they are known.
+    `row` holds the logits after the first `row_at` tokens, if they are known. `written` tokens after the solid ones
+    were decoded one by one for a job that only wants rows: another such job may go on from them.
     """
 
     tokens: Tokens = field(default_factory=lambda: as_tokens([]))
     solid: int = 0
     row: Row | None = None
     row_at: int = -1
+    written: int = 0
 
     def usable(self, prompt: Tokens, grid: int) -> int:
         """How much of the prompt need not be read again."""
@@ -51,6 +53,7 @@ class Content:
 
     def cut(self, length: int) -> None:
         self.tokens = self.tokens[:length]
+        self.written = 0
         self.solid = min(self.solid, length)
         if self.row_at > length:
             self.row, self.row_at = None, -1
