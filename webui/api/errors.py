@@ -10,6 +10,7 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from webui.errors import BadValue, Busy, LoadFailed, NoModel, Overloaded, WebUIError
@@ -87,10 +88,12 @@ def path_of(location: Sequence[str | int]) -> str:
     return path
 
 
-def validation_error(error: RequestValidationError) -> ApiError:
+def validation_error(error: RequestValidationError | ValidationError) -> ApiError:
     """The first thing that is wrong with a body, in words."""
-    first = error.errors()[0]
-    location = first.get("loc", ())
+    first: Mapping[str, Any] = error.errors()[0]
+    location = tuple(first.get("loc", ()))
+    if isinstance(error, ValidationError):
+        location = ("body", *location)
     param = path_of(location) or None
     if param and (root := param.split(".")[0].split("[")[0]) in WHOLE:
         param = {"tool_choice": "tools"}.get(root, root)
@@ -120,7 +123,7 @@ def install(app: FastAPI) -> None:
         )
 
     async def on_validation(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
+        assert isinstance(error, RequestValidationError | ValidationError)
         found = validation_error(error)
         return respond(request, found.status_code, found.error)
 
@@ -137,5 +140,6 @@ def install(app: FastAPI) -> None:
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(ValidationError, on_validation)
     app.add_exception_handler(WebUIError, on_own)
     app.add_exception_handler(Exception, on_unexpected)
