@@ -9,8 +9,8 @@ import sys
 
 _PR_SET_PDEATHSIG = 1
 _SPINS = "1000"
-"""How often a waiting OpenMP thread looks before it sleeps. The default (300000) wins nothing on an idle machine and, as
-soon as a browser or the page wants the same cores, costs ten times the processor time of the work itself (measured)."""
+"""How often a waiting OpenMP thread looks again before it sleeps. With the default (300000) the threads take the cores
+from each other's work as soon as a browser or the page wants them too: measured, ten times the processor time a token."""
 
 
 def harden() -> None:
