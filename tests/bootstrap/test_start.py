@@ -194,7 +194,7 @@ def test_the_real_thing_from_a_clone(tmp_path: Path) -> None:
         [str(clone / "start.sh"), "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "Installing llama.cpp" in done.stdout
+    assert "Set up in" in done.stdout
     assert "--n-gpu-layers" in done.stdout
     again = subprocess.run([str(clone / "start.sh"), "--help"], capture_output=True, text=True, check=True)
     assert "Setting up" not in again.stdout
