@@ -171,7 +171,8 @@ class Scheduler:
             tokens = sequence.prompt[: sequence.read]
         else:
             tokens = as_tokens([*sequence.history.tokens, *([sequence.ending] if sequence.ending >= 0 else [])])
-        followed = len(tokens) - len(sequence.prompt) if sequence.job.on_row is not None else 0
+        # The last one may have been broken off before it was decoded.
+        followed = len(tokens) - len(sequence.prompt) - 1 if sequence.job.on_row is not None else 0
         self._shelf.release(slot, tokens, written=max(0, followed))
         sequence.slot = None
 
