@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from webui.hub.memory import MIB, Plan, estimate
 from webui.hub.shape import shape_of_files
@@ -53,15 +54,20 @@ class Row:
 
 
 def measured(path: Path, plan: Plan) -> dict[str, float]:
-    """Bytes that llama.cpp says it reserved, by what they are for."""
-    options = {"kv_type": plan.kv_type, "ubatch": plan.ubatch, "verbose": True}
+    """Bytes that llama.cpp says it reserved for this plan, by what they are for."""
+    options: dict[str, object] = {"kv_type": plan.kv_type, "ubatch": plan.ubatch}
     options["flash_attention"] = "on" if plan.flash_attention else "off"
-    spec = {"path": str(path), "n_ctx": plan.context, "slots": plan.slots, "options": options}
+    return reserved({"path": str(path), "n_ctx": plan.context, "slots": plan.slots, "options": options})
+
+
+def reserved(spec: dict[str, Any]) -> dict[str, float]:
+    """Open a model by our engine's own code in another process, and add up what llama.cpp's log says."""
+    spec = {**spec, "options": {**spec["options"], "verbose": True}}
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, json.dumps(spec)], capture_output=True, text=True, timeout=600, check=False
     )
     if done.returncode != 0:
-        raise SystemExit(f"llama.cpp could not open {path.name}: {done.stderr[-400:]}")
+        raise RuntimeError(f"llama.cpp could not open {spec['path']}: {done.stderr[-400:]}")
     sizes = {"weights": 0.0, "cache": 0.0, "compute": 0.0}
     for kind, size in _SIZE.findall(done.stderr):
         sizes[_NAMES[kind]] += float(size) * MIB

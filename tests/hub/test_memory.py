@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks.memory import reserved
 from benchmarks.shapes import SHAPES, write_shape
 from webui.hub.library import starter_model
-from webui.hub.machine import Gpu, Machine
+from webui.hub.machine import Gpu, Machine, _amd, _ram, used_by
 from webui.hub.memory import (
     DRIVER,
     MIB,
@@ -169,6 +172,49 @@ def test_plan_fills_in_what_a_spec_leaves_open(shapes: dict[str, Shape]) -> None
     alone = plan_of(LoadSpec("x.gguf", n_gpu_layers=5), shape, replace(machine, gpus=()))
     assert (alone.gpu_layers, alone.slots) == (0, 4)
     assert plan_of(LoadSpec("x.gguf", n_batch=256, options={"ubatch": 512}), shape, machine).ubatch == 256
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"n_ctx": 2048, "slots": 2, "options": {}},
+        {"n_ctx": 1024, "slots": 1, "options": {"kv_type": "q8_0"}},
+        {"n_ctx": 32768, "slots": 1, "options": {}},
+    ],
+)
+def test_plan_is_what_the_engine_makes_of_the_spec(spec: dict[str, Any]) -> None:
+    """Guards against the engine changing how it opens a model without the estimate following."""
+    starter = starter_model()
+    assert starter is not None
+    shape = shape_of_files([starter])
+    plan = plan_of(LoadSpec(str(starter), **spec), shape, Machine(64 * GIB, 64 * GIB))
+    real = reserved({"path": str(starter), **spec})
+    assert estimate(shape, plan).ram.total - PROGRAM == pytest.approx(sum(real.values()), abs=3 * MIB)
+
+
+def test_a_processs_memory_is_told() -> None:
+    used = used_by(os.getpid())
+    assert used is not None and used.ram > 20 * MIB and used.gpu == 0
+    assert used_by(2**22 + 1) is None
+
+
+def test_limits_of_a_container_count(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text(str(2 * GIB))
+    (tmp_path / "memory.current").write_text(str(GIB + 300 * MIB))
+    (tmp_path / "memory.stat").write_text(f"inactive_file {200 * MIB}\nactive_file {100 * MIB}\n")
+    free, total = _ram(tmp_path)
+    assert (free, total) == (GIB, 2 * GIB)
+    (tmp_path / "memory.max").write_text("max")
+    assert _ram(tmp_path)[1] > 2 * GIB
+
+
+def test_amd_cards_are_read_from_the_kernel(tmp_path: Path) -> None:
+    device = tmp_path / "card0" / "device"
+    device.mkdir(parents=True)
+    (device / "mem_info_vram_total").write_text(str(8 * GIB))
+    (device / "mem_info_vram_used").write_text(str(GIB))
+    assert _amd(tmp_path) == (Gpu("AMD card0", 7 * GIB, 8 * GIB),)
 
 
 def test_facts_alone_come_close(shapes: dict[str, Shape], tmp_path: Path) -> None:

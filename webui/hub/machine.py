@@ -4,6 +4,7 @@ Asks the operating system; never starts an engine. NVIDIA cards are asked throug
 AMD cards through the kernel. Knows nothing of models.
 
 To call: `machine_now()` gives a `Machine`; it takes about a millisecond (a few with NVML), so call it per refresh.
+`used_by(pid)` is what a running worker really holds, to show beside the estimate after a load.
 """
 
 from __future__ import annotations
@@ -43,6 +44,23 @@ class Machine:
     @property
     def gpu_total(self) -> int:
         return sum(gpu.total for gpu in self.gpus)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Bytes a process holds: in RAM (mapped weights that have been read are counted in) and on all GPUs."""
+
+    ram: int
+    gpu: int = 0
+
+
+def used_by(pid: int) -> Used | None:
+    """What the process `pid` holds now; None if it has ended."""
+    try:
+        ram = psutil.Process(pid).memory_info().rss
+    except psutil.Error:
+        return None
+    return Used(ram, _nvidia_used_by(pid))
 
 
 def machine_now() -> Machine:
@@ -94,6 +112,23 @@ def _nvidia() -> tuple[Gpu, ...]:
         return tuple(found)
     except pynvml.NVMLError:
         return ()
+
+
+def _nvidia_used_by(pid: int) -> int:
+    if importlib.util.find_spec("pynvml") is None:
+        return 0
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        used = 0
+        for number in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                used += int(process.usedGpuMemory or 0) if process.pid == pid else 0
+        return used
+    except pynvml.NVMLError:
+        return 0
 
 
 def _amd(cards: Path) -> tuple[Gpu, ...]:
