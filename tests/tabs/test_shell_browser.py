@@ -53,8 +53,11 @@ async def test_nothing_serious_stands_in_the_way_of_a_screen_reader(site: Site, 
 async def test_no_tab_is_wider_than_the_screen(site: Site, visit: Visit, width: int) -> None:
     await site.load(reply="```\n" + "long " * 100 + "\n```\n\n| a | b |\n|---|---|\n| " + "x" * 200 + " | y |")
     page = await visit(width=width, height=844)
-    await say(page, "w" * 300)
+    await say(page, "w" * 50 + " " + "w" * 300)
     await replied(page)
+    for part in (".talk .head", ".talk .messages", ".talk .composer"):
+        box = await page.locator(part).bounding_box()
+        assert box is not None and box["x"] + box["width"] <= width, part
     for tab in TABS:
         await open_tab(page, tab)
         await page.wait_for_timeout(300)

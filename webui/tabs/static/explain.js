@@ -8,11 +8,13 @@ Lab.explain = (tokens) => {
     title: t("explain.title", { text: Lab.visible(text), raw: Lab.percent(raw), final: Lab.percent(final), rank }),
   }));
 
+  const digits = (value, n) => value.toLocaleString(Lab.start.language, { minimumFractionDigits: n, maximumFractionDigits: n });
+
   function pick(index) {
     const [id, text, raw, final, rank, entropy, others] = tokens[index];
     const rows = [{ id, text, raw, final, cut: "", chosen: true }, ...others.map(([other, r, f]) => ({ text: other, raw: r, final: f, cut: f === 0 ? t("bars.is_cut") : "", chosen: false }))];
     rows.sort((one, other) => other.raw - one.raw);
-    const numbers = t("explain.numbers", { n: index + 1, of: tokens.length, rank, entropy: entropy.toFixed(2), choices: (2 ** entropy).toFixed(1), id });
+    const numbers = t("explain.numbers", { n: index + 1, of: tokens.length, rank, entropy: digits(entropy, 2), choices: digits(2 ** entropy, 1), id });
     detail.replaceChildren(el("p.numbers", { text: numbers }), Lab.bars(rows));
   }
 
