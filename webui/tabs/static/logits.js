@@ -55,6 +55,7 @@ Lab.drawings.logits = async (root, { server }) => {
     if (!state.look) return;
     if (busy) { again = true; return; }
     busy = true;
+    root.dataset.busy = "1";
     do {
       again = false;
       const began = performance.now();
@@ -64,6 +65,7 @@ Lab.drawings.logits = async (root, { server }) => {
       root.dataset.milliseconds = String(Math.round(performance.now() - began));
     } while (again);
     busy = false;
+    delete root.dataset.busy;
   }
 
   // A question that leads to another position. They never overlap.
@@ -197,7 +199,7 @@ Lab.logits.prompt = ({ state, w, move }, text) => {
     if (prompt !== undefined) { field.value = prompt; grow(); }
     state.node = 0;
     const answer = await move(source || message ? { ask: "look", source, message } : { ask: "look", prompt: field.value });
-    if (answer.prompt !== undefined) { field.value = answer.prompt; grow(); }
+    if ((source || message) && answer.prompt !== undefined) { field.value = answer.prompt; grow(); }
   }
 
   function told() {

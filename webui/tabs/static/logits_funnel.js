@@ -14,7 +14,7 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
       el("button.link", { type: "button", id: "logits-keep", text: w("keep"), title: w("keep.help"), onclick: keepChain })),
     el("div.labels", { "aria-hidden": "true" }, el("span", {}), figures([["in", "tokens"], ["cut", "cut"], ["bits", "bits"], ["choices", "choices"]].map(([cell, key]) => el(`span.${cell}`, { text: w(`col.${key}`), title: w(`col.${key}.help`) })))),
     startRow, list, endRow,
-    el("footer", {}, add, el("button.link", { type: "button", id: "logits-balanced", text: w("balanced"), title: w("balanced.help"), onclick: () => { state.chain = structuredClone(state.balanced); restructure(); } })));
+    el("div.foot", {}, add, el("button.link", { type: "button", id: "logits-balanced", text: w("balanced"), title: w("balanced.help"), onclick: () => { state.chain = structuredClone(state.balanced); restructure(); } })));
 
   const families = ["penalty", "shape", "cut", "select"];
   add.append(el("option", { value: "", text: w("add") }), ...families.map((family) => el("optgroup", { label: w(`family.${family}`) },

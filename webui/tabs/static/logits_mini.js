@@ -47,7 +47,7 @@ Lab.logits.mini = (host, mini, { w, format, sampler }) => {
       picture.append(svg("rect", { x: box.left + n * pitch, width: Math.max(0.6, pitch - 0.6), y: scale(before), height: Math.max(0, box.bottom - scale(before)), class: "under" }));
     } else picture.append(rect(at(n), y, kind));
   });
-  if (pitch > 12) mini.texts.slice(0, count).forEach((piece, n) => picture.append(text(at(n) + bar / 2, height - 7, short(piece, pitch), "middle", "name")));
+  if (pitch > 20) mini.texts.slice(0, count).forEach((piece, n) => picture.append(text(at(n) + bar / 2, height - 7, short(piece, pitch), "middle", "name")));
   if (mini.line !== null && mini.line <= top * 1.2) {
     const y = scale(mini.line);
     picture.append(svg("line", { x1: box.left, x2: box.right, y1: y, y2: y, class: "limit" }));
