@@ -104,7 +104,7 @@ def test_the_three_modes(http: httpx.Client) -> None:
     assert chat_prompt(http).endswith("<|im_start|>user\nGo<|im_end|>\n<|im_start|>assistant\n")
     names = {"name1": "Ann", "name2": "Bob", "context": "{{char}} is shy.", "greeting": "Hello, {{user}}."}
     chat = chat_prompt(http, mode="chat", **names)
-    assert chat == "Bob is shy.\nBob: Hello, Ann.\nAnn: Hi\nBob: Yes?\nAnn: Go\nBob:"
+    assert chat == "Bob is shy.\n\nBob: Hello, Ann.\nAnn: Hi\nBob: Yes?\nAnn: Go\nBob:"
     both = chat_prompt(http, mode="chat-instruct", chat_instruct_command="As <|character|>:\n<|prompt|>", **names)
     assert both.endswith("Bob: Yes?\nAnn: Go<|im_end|>\n<|im_start|>assistant\nBob:")
     assert "As Bob:\nBob is shy." in both

@@ -88,7 +88,7 @@ def router(services: Services, generations: Generations) -> APIRouter:
 
     @routes.post("/chat-prompt", summary="The prompt a chat request would be sent to the model as")
     async def chat_prompt(body: ChatBody) -> dict[str, str]:
-        return {"prompt": (await render_chat(body, await model_of(models))).text}
+        return {"prompt": (await render_chat(body, await model_of(models), services.settings.data_dir)).text}
 
     @routes.post("/stop-generation", summary="Stop everything the API is generating")
     async def stop_generation() -> str:

@@ -1,4 +1,4 @@
-"""The messages of a chat request as a prompt: roles, parts and text-generation-webui's three modes.
+"""The messages of a chat request as a prompt: roles, parts, tools and text-generation-webui's three modes.
 
 Knows nothing of sampling and of how the answer is sent.
 """
@@ -7,28 +7,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from webui.api.errors import ApiError
 from webui.api.schemas import ChatBody, ChatMessage
 from webui.api.speech import Tooling
-from webui.chat.templates import Template, choose_template, render, template_from
+from webui.chat.characters_store import Characters
+from webui.chat.modes import Persona, dialogue, instruction, persona_of
+from webui.chat.templates import OwnTemplates, Template, choose_template, render, template_from
 from webui.chat.tools import force_call, prepare, tool_format
 from webui.errors import BadValue
 from webui.types import ModelInfo
 
-LONG_CHAT = 50
-CHARACTER = "<|character|>"
-TRANSCRIPT = "<|prompt|>"
-COMMAND = f"Write the next reply of {CHARACTER} in the dialogue below, and nothing else.\n\n{TRANSCRIPT}"
+RESERVED = frozenset(
+    {"messages", "template", "bos", "eos", "bos_token", "eos_token", "add_generation_prompt", "tools", "documents"}
+)
+"""Names a template gets from us, whatever chat_template_kwargs say."""
 
 Messages = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The prompt, and the strings that end a turn in it beside the model's own end."""
+    """The prompt; the strings that end a turn in it beside the model's own end; how calls of tools are read."""
 
     text: str
     stops: tuple[str, ...] = ()
@@ -36,27 +39,30 @@ class Rendered:
     json_schema: str = ""
 
 
-async def render_chat(body: ChatBody, info: ModelInfo) -> Rendered:
-    """A long chat takes milliseconds to render, and streams of others must not wait for that."""
+async def render_chat(body: ChatBody, info: ModelInfo, data_dir: Path) -> Rendered:
+    """In a thread: a template that a request brings may take a while before it is refused."""
+    return await asyncio.to_thread(_render, body, info, data_dir)
+
+
+def _render(body: ChatBody, info: ModelInfo, data_dir: Path) -> Rendered:
     messages = [plain(message, place) for place, message in enumerate(body.messages)]
-    if len(messages) <= LONG_CHAT:
-        return _render(body, messages, info)
-    return await asyncio.to_thread(_render, body, messages, info)
+    template = choose(body, info, data_dir)
+    if body.mode in ("chat", "chat-instruct"):
+        return _spoken(body, messages, info, template, data_dir)
+    return _with_tools(body, messages, info, template)
 
 
-def _render(body: ChatBody, messages: Messages, info: ModelInfo) -> Rendered:
-    if body.mode == "chat":
-        return _dialogue(body, messages)
-    if body.mode == "chat-instruct":
-        return _commanded(body, messages, info)
-    return _with_tools(body, messages, info)
+def choose(body: ChatBody, info: ModelInfo, data_dir: Path) -> Template:
+    """The template of this request: one it brings, one it names, else the model's."""
+    if body.instruction_template_str:
+        return template_from(body.instruction_template_str)
+    return choose_template(info, body.instruction_template, OwnTemplates(data_dir / "templates"))
 
 
-def _with_tools(body: ChatBody, messages: Messages, info: ModelInfo) -> Rendered:
-    """By the model's template, with the tools it is offered and perhaps the beginning of a call it has to make."""
+def _with_tools(body: ChatBody, messages: Messages, info: ModelInfo, template: Template) -> Rendered:
+    """Mode "instruct": with the tools the model is offered, and perhaps the beginning of a call it has to make."""
     choice = body.tool_choice or "auto"
     offered = [tool.model_dump(exclude_none=True) for tool in body.tools or ()]
-    template = choose(body, info)
     format = tool_format(template)
     try:
         forced = force_call(format, offered, choice)
@@ -64,7 +70,7 @@ def _with_tools(body: ChatBody, messages: Messages, info: ModelInfo) -> Rendered
         raise ApiError(400, error.message, param="tools") from error
     tools = [] if choice == "none" else offered
     chat, extra = prepare(messages, template, tools)
-    text = _instruct(body, chat, info, extra)
+    text = _instruct(body, chat, info, template, extra)
     if not tools:
         return Rendered(text)
     thinking = text.rstrip().endswith("<think>")
@@ -73,67 +79,48 @@ def _with_tools(body: ChatBody, messages: Messages, info: ModelInfo) -> Rendered
     return Rendered(text + forced.prompt, (), Tooling(format, tools, begun=forced.begun), forced.json_schema)
 
 
-def _instruct(body: ChatBody, messages: Messages, info: ModelInfo, more: Mapping[str, Any] | None = None) -> str:
-    """By the model's template. Going on with a message means: the prompt for it, and then its text."""
-    template = choose(body, info)
-    last = messages[-1] if messages else None
+def _instruct(body: ChatBody, messages: Messages, info: ModelInfo, template: Template, more: Mapping[str, Any]) -> str:
+    """By the template. Going on with a message means: the prompt for it, and then its text."""
     prefix = ""
-    if body.continue_ and last is not None and last["role"] == "assistant":
-        prefix, messages = str(last["content"]), messages[:-1]
-    extra: dict[str, Any] = {**(body.chat_template_kwargs or {}), **(more or {})}
+    if body.continue_ and messages and messages[-1]["role"] == "assistant":
+        prefix, messages = str(messages[-1]["content"]), messages[:-1]
+    extra = {name: value for name, value in (body.chat_template_kwargs or {}).items() if name not in RESERVED}
     if body.enable_thinking is not None:
         extra["enable_thinking"] = body.enable_thinking
     if body.reasoning_effort is not None:
         extra["reasoning_effort"] = body.reasoning_effort
-    reserved = {"messages", "bos", "eos", "bos_token", "eos_token", "template", "add_generation_prompt"}
-    text = render(
-        messages,
-        template.source,
-        bos=info.bos_token,
-        eos=info.eos_token,
-        add_generation_prompt=body.add_generation_prompt is not False,
-        **{name: value for name, value in extra.items() if name not in reserved},
-    )
-    return text + prefix
+    ask = body.add_generation_prompt is not False
+    bos, eos = info.bos_token, info.eos_token
+    return render(messages, template.source, bos=bos, eos=eos, add_generation_prompt=ask, **extra, **more) + prefix
 
 
-def choose(body: ChatBody, info: ModelInfo) -> Template:
-    """The template of this request: one it brings, one it names, else the model's."""
-    brought = body.instruction_template_str or body.chat_template_str
-    return template_from(brought) if brought else choose_template(info, body.instruction_template)
+def _spoken(body: ChatBody, messages: Messages, info: ModelInfo, template: Template, data_dir: Path) -> Rendered:
+    """Modes "chat" and "chat-instruct": a dialogue of named speakers, bare or inside an instruction."""
+    persona = _persona(body, data_dir)
+    written = dialogue(messages, persona, continue_last=bool(body.continue_))
+    if body.mode == "chat":
+        return Rendered(written.transcript + written.opening, written.stops)
+    asked, opening = instruction(written, persona)
+    once = body.model_copy(update={"continue_": None})
+    return Rendered(_instruct(once, asked, info, template, {}) + opening, written.stops)
 
 
-def _dialogue(body: ChatBody, messages: Messages) -> Rendered:
-    """mode "chat": what a character's author wrote, then names and what they said."""
-    user, bot = body.user_name or "You", body.bot_name or "AI"
-    lines = [_named(part, user, bot) for part in (body.context, body.user_bio) if part]
-    lines += [message["content"] for message in messages if message["role"] == "system"]
-    spoken = [message for message in messages if message["role"] in ("user", "assistant")]
-    if body.greeting:
-        spoken.insert(0, {"role": "assistant", "content": _named(body.greeting, user, bot)})
-    names = {"user": user, "assistant": bot}
-    lines += [f"{names[message['role']]}: {message['content']}" for message in spoken]
-    if not (body.continue_ and spoken and spoken[-1]["role"] == "assistant"):
-        lines.append(f"{bot}:")
-    return Rendered("\n".join(lines), (f"\n{user}:", f"\n{bot}:"))
-
-
-def _commanded(body: ChatBody, messages: Messages, info: ModelInfo) -> Rendered:
-    """mode "chat-instruct": the dialogue inside an instruction to go on with it."""
-    dialogue = _dialogue(body, messages)
-    bot = body.bot_name or "AI"
-    transcript, _, start = dialogue.text.rpartition("\n")
-    if body.continue_:
-        transcript, start = dialogue.text, ""
-    command = (body.chat_instruct_command or COMMAND).replace(CHARACTER, bot).replace(TRANSCRIPT, transcript)
-    text = _instruct(body.model_copy(update={"continue_": None}), [{"role": "user", "content": command}], info)
-    return Rendered(text + start, dialogue.stops)
-
-
-def _named(text: str, user: str, bot: str) -> str:
-    for mark, name in (("{{user}}", user), ("{{char}}", bot), ("<USER>", user), ("<BOT>", bot)):
-        text = text.replace(mark, name)
-    return text
+def _persona(body: ChatBody, data_dir: Path) -> Persona:
+    """A character by name, and whatever the request says instead."""
+    persona = Persona()
+    if body.character not in (None, "", "None"):
+        card = Characters(data_dir / "characters").load(str(body.character))
+        persona = persona_of(card, body.user_name or persona.user)
+    given = {
+        "user": body.user_name,
+        "char": body.bot_name,
+        "context": body.context,
+        "greeting": body.greeting,
+        "user_bio": body.user_bio,
+        "template": body.chat_template_str,
+        "command": body.chat_instruct_command,
+    }
+    return replace(persona, **{name: value for name, value in given.items() if value})
 
 
 def plain(message: ChatMessage, place: int) -> dict[str, Any]:

@@ -118,7 +118,7 @@ async def chat_request(services: Services, body: ChatBody) -> Prepared:
     if not body.logprobs:
         top_of(body.top_logprobs)
     options = read_options(services, body, info, top)
-    rendered = await render_chat(body, info)
+    rendered = await render_chat(body, info, services.settings.data_dir)
     request = chat_generation(body, info, options, rendered)
     made = prepared("chat", info, (request,), body, options, [""], top)
     params = {"prompt": "messages", **_params(body), **({"json_schema": "tools"} if rendered.json_schema else {})}
@@ -142,7 +142,8 @@ def chat_generation(body: GenerationBody, info: ModelInfo, options: Options, ren
         rendered.text,
         max_tokens=limit_of(body.max_tokens),
         add_bos=not (info.bos_token and rendered.text.startswith(info.bos_token)),
-        reasoning="" if rendered.tooling else "auto",
+        # Harmony's channels are read with its calls.
+        reasoning="" if rendered.tooling and rendered.tooling.format == "harmony" else "auto",
         **{**fields, "stop": (*fields["stop"], *rendered.stops)},
     )
 

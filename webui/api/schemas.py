@@ -180,6 +180,7 @@ class ChatBody(GenerationBody):
     chat_instruct_command: str | None = Field(None, max_length=1 << 16)
     user_name: str | None = Field(None, max_length=200, validation_alias=_ours("user_name", "name1"))
     bot_name: str | None = Field(None, max_length=200, validation_alias=_ours("bot_name", "name2"))
+    character: str | None = Field(None, max_length=200, description="a character by name, for the chat modes")
     context: str | None = Field(None, max_length=MAX_TEXT)
     greeting: str | None = Field(None, max_length=MAX_TEXT)
     user_bio: str | None = Field(None, max_length=MAX_TEXT)

@@ -34,7 +34,7 @@ class Speech:
         return self._parser is not None and self._parser.called
 
     def token(self, event: Token) -> list[Part]:
-        if self._parser is not None:
+        if self._parser is not None and event.channel == "answer":
             return self._parser.feed(event.text) if event.text else []
         if not event.text:
             return []

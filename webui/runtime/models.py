@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from webui import load_options
 from webui.errors import LoadCancelled, LoadFailed, NoModel, WebUIError, WorkerDied
 from webui.runtime.check import check_prompt, check_request, check_spec, check_tokens, text
 from webui.runtime.client import Client, Generation, error_from
@@ -50,6 +51,7 @@ class Models:
     async def load(self, spec: LoadSpec) -> ModelInfo:
         """Load a model in a worker of its own; what was loaded before, or is loading, goes first."""
         check_spec(spec)
+        load_options.check_spec(spec)
         self._restarts.forgive()
         async with self._switch:
             self._forget_restart()
