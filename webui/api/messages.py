@@ -73,9 +73,8 @@ def _with_tools(body: ChatBody, messages: Messages, info: ModelInfo, template: T
     text = _instruct(body, chat, info, template, extra)
     if not tools:
         return Rendered(text)
-    thinking = text.rstrip().endswith("<think>")
     if forced is None:
-        return Rendered(text, tooling=Tooling(format, tools, thinking))
+        return Rendered(text, tooling=Tooling(format, tools))
     return Rendered(text + forced.prompt, (), Tooling(format, tools, begun=forced.begun), forced.json_schema)
 
 

@@ -17,7 +17,6 @@ class Tooling:
 
     format: ToolFormat
     tools: Sequence[Mapping[str, Any]]
-    thinking: bool = False
     begun: str | None = None
 
 
@@ -27,7 +26,7 @@ class Speech:
     def __init__(self, tooling: Tooling | None) -> None:
         self._parser: ToolParser | None = None
         if tooling is not None:
-            self._parser = ToolParser(tooling.format, tooling.tools, thinking=tooling.thinking, begun=tooling.begun)
+            self._parser = ToolParser(tooling.format, tooling.tools, begun=tooling.begun)
 
     @property
     def called(self) -> bool:
