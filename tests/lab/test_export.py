@@ -137,17 +137,19 @@ def test_csv_adds_up_and_is_safe_to_open() -> None:
     assert [line[5] for line in lines[1:9]] == [""] * 7 + ["1:top_k"]
 
 
-def test_the_call_holds_prompt_seed_order_and_every_value() -> None:
-    steps = [["top_k", {"top_k": 0}], ["min_p", {"min_p": 0.02}], ["xtc", {"xtc_threshold": 0.2}], ["temperature", {}]]
+def test_the_call_holds_prompt_seed_and_the_whole_chain_in_its_order() -> None:
+    steps = [["min_p", {"min_p": 0.02}], ["top_k", {"top_k": 0}], ["temperature", {}], ["min_p", {"min_p": 0.3}]]
     chain = Chain.parse(steps)
     call = to_call(KeptRow.of("m", (1, 2), ROW), chain, seed=7, url="http://127.0.0.1:5000", prompt="it's\n$(x)")
     words = shlex.split(call)
     assert words[:2] == ["curl", "http://127.0.0.1:5000/v1/completions"]
     body = json.loads(words[words.index("-d") + 1])
     assert body["prompt"] == "it's\n$(x)" and body["seed"] == 7
-    assert (body["min_p"], body["xtc_threshold"], body["xtc_probability"]) == (0.02, 0.2, 0.5)
-    assert body["temperature"] == chain.stages[3].values["temperature"]
-    assert (body["top_k"], body["top_p"]) == (0, 1.0)
-    assert body["sampler_priority"] == ["min_p", "xtc", "temperature"]
-    tokens = to_call(KeptRow.of("m", (1, 2), ROW), chain, seed=7, url="http://x", prompt=None)
-    assert json.loads(shlex.split(tokens)[-1])["prompt"] == [1, 2]
+    sent = Chain.parse(body["chain"])
+    assert [(stage.sampler.name, stage.values) for stage in sent.plan] == [
+        (stage.sampler.name, stage.values) for stage in chain.plan
+    ]
+    tokens = to_call(KeptRow.of("m", (1, 2), ROW), CHAIN, seed=7, url="http://x", prompt=None)
+    body = json.loads(shlex.split(tokens)[-1])
+    assert body["prompt"] == [1, 2]
+    assert Chain.parse(body["chain"]).steps[0].values["logit_bias"] == {5: -math.inf, 6: 2.5}

@@ -265,7 +265,7 @@ async def test_tables_and_calls_are_about_the_present_chain(page: Page) -> None:
     table = (await page.ask("csv"))["file"].splitlines()
     assert len(table) == 1 + 1000 + 1 and table[60].endswith("1:top_k")
     call = await page.ask("call")
-    assert '"min_p": 0.05' in call["call"] and '"seed": 11' in call["call"] and call["served"] is False
+    assert '["min_p", {"min_p": 0.05' in call["call"] and '"seed": 11' in call["call"] and call["served"] is False
 
 
 async def test_the_chain_can_be_given_to_chat(page: Page) -> None:

@@ -9,12 +9,11 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from webui.lab.export import plain
+from webui.lab.export import chain_data
 from webui.lab.funnel import Funnel
 from webui.lab.picture import picture
 from webui.lab.rows import KeptRow
 from webui.samplers.chain import Chain
-from webui.samplers.registry import SAMPLERS
 
 
 def to_csv(funnel: Funnel, texts: Sequence[str], *, rows: int = 1000) -> str:
@@ -36,30 +35,15 @@ def to_csv(funnel: Funnel, texts: Sequence[str], *, rows: int = 1000) -> str:
     return out.getvalue()
 
 
-def api_fields(chain: Chain) -> dict[str, Any]:
-    """The chain as flat fields, the way other tools say it: what is on, and what our API would add is switched off."""
-    fields: dict[str, Any] = {}
-    neutral = {param.name: param.neutral for name in _ASSUMED for param in SAMPLERS[name].params[:1]}
-    for stage in chain.plan:
-        for name, value in stage.values.items():
-            param = stage.sampler.by_name[name]
-            if name in neutral or value != param.default or param is stage.sampler.main:
-                fields[name] = plain(value)
-    return {**{name: value for name, value in neutral.items() if name not in fields}, **fields}
-
-
-_ASSUMED = ("temperature", "top_k", "top_p", "min_p")
-"""What our API would otherwise take from its own default chain."""
-
-
 def to_call(kept: KeptRow, chain: Chain, *, seed: int, url: str, prompt: str | None, tokens: int = 20) -> str:
-    """A curl command that asks our API for the same chain from the same tokens, as flat fields every client knows."""
+    """A curl command that asks our API for the same chain from the same tokens. The chain travels whole, in its order:
+    flat fields could not say that a sampler stands there twice.
+    """
     body: dict[str, Any] = {
         "prompt": prompt if prompt is not None else list(kept.tokens),
         "max_tokens": tokens,
         "seed": seed,
-        **api_fields(chain),
-        "sampler_priority": [stage.sampler.name for stage in chain.plan],
+        "chain": chain_data(step for step, stage in zip(chain.steps, chain.stages, strict=True) if not stage.off),
     }
     text = json.dumps(body, ensure_ascii=False)
     return f"curl {url}/v1/completions -H 'Content-Type: application/json' -d {shlex.quote(text)}"
