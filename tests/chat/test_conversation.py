@@ -344,3 +344,9 @@ async def test_closing_saves_what_is_running(tmp_path: Path) -> None:
     again = History(bench.file)
     assert [(n.content, n.state) for n in again.path(bench.chat)] == [("go", "done"), ("unfinished", "done")]
     assert INFO.n_ctx == again.path(bench.chat)[1].meta["n_ctx"]
+
+
+async def test_a_model_without_a_template_of_its_own_gets_the_one_that_fits_its_name(bench: Bench) -> None:
+    bench.runtime.state.info = replace(INFO, name="codellama-7b-instruct.Q4_K_M", bos_token="<s>", eos_token="</s>")
+    await bench.exchange("hello", "hi")
+    assert "[INST]" in str(bench.runtime.streams[0].request.prompt)
