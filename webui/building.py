@@ -16,12 +16,16 @@ def build_services(settings: Settings, library: Library, problem: WebUIError | N
     from webui.chat.conversation import Conversations
     from webui.chat.history import History
     from webui.chosen import reply_settings
+    from webui.hub.quantise import Quantiser
+    from webui.hub.queue import Downloads
+    from webui.hub.search import Hub
     from webui.preferences import Preferences
     from webui.runtime.models import Models
 
     models = Models(echo=settings.verbose)
     preferences = Preferences(settings.data_dir / "settings.json")
     history = History(settings.data_dir / "chats.sqlite3")
+    hub, folder = Hub.from_environment(), settings.model_dir[0]
     conversations = Conversations(models, history, lambda: reply_settings(preferences))
     return Services(
         settings=settings,
@@ -29,6 +33,9 @@ def build_services(settings: Settings, library: Library, problem: WebUIError | N
         models=models,
         preferences=preferences,
         conversations=conversations,
+        hub=hub,
+        downloads=Downloads(folder, hub, on_done=lambda _: library.scan()),
+        quantiser=Quantiser(folder, on_done=lambda _: library.scan()),
         problem=problem,
     )
 

@@ -123,6 +123,7 @@ async def _run(start: Start) -> int:
         _announce(start)
         if start.model is not None:
             loading.add(asyncio.create_task(first_load(services, start.model), name="first load"))
+        await services.downloads.start()
 
     async def close() -> None:
         for task in loading:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from webui.chat.conversation import Conversations
 from webui.errors import WebUIError
 from webui.hub.library import Library
+from webui.hub.quantise import Quantiser
+from webui.hub.queue import Downloads
+from webui.hub.search import Hub
 from webui.preferences import Preferences
 from webui.runtime.models import Models
 from webui.settings import Settings
@@ -21,9 +24,14 @@ class Services:
     models: Models
     preferences: Preferences
     conversations: Conversations
+    hub: Hub
+    downloads: Downloads
+    quantiser: Quantiser
     problem: WebUIError | None = None
 
     async def close(self) -> None:
-        """End what generates, then flush what is kept; in this order."""
+        """End what runs (downloads go on at the next start), then flush what is kept; in this order."""
+        await self.downloads.close()
+        await self.quantiser.close()
         await self.conversations.close()
         await self.models.close()

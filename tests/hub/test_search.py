@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -143,6 +144,23 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Hub.from_environment() == Hub("http://mirror.example", "hf_x", False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert Hub.from_environment().offline
+
+
+def test_the_token_of_a_login_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (
+        "HF_TOKEN",
+        "HF_TOKEN_PATH",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert Hub.from_environment().token == ""
+    (tmp_path / "token").write_text("hf_kept\n")
+    assert Hub.from_environment().token == "hf_kept"
+    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+    assert Hub.from_environment().token == ""
 
 
 async def test_listed_names_that_lead_out_are_refused(hub: Hub, fake: FakeHub) -> None:

@@ -107,7 +107,7 @@ def choices(entry: ModelEntry) -> tuple[TypeChoice, ...]:
 
 
 class Quantiser:
-    def __init__(self, folder: Path, *, on_done: Callable[[Path], None] = lambda path: None) -> None:
+    def __init__(self, folder: Path, *, on_done: Callable[[Path], object] = lambda path: None) -> None:
         self.folder = folder
         self._on_done = on_done
         self._view: QuantiseView | None = None

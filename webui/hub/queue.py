@@ -88,7 +88,7 @@ class Downloads:
         *,
         parallel: int = PARALLEL,
         patience: Patience | None = None,
-        on_done: Callable[[Path], None] = lambda path: None,
+        on_done: Callable[[Path], object] = lambda path: None,
     ) -> None:
         self.folder = folder
         self.hub = hub

@@ -17,6 +17,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -94,9 +95,7 @@ class Hub:
         offline = any(_is_true(os.environ.get(name)) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
         token = os.environ.get("HF_TOKEN", "").strip()
         if not token and not offline and not _is_true(os.environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN")):
-            from huggingface_hub import get_token
-
-            token = get_token() or ""
+            token = _kept_token()
         return cls(endpoint, token, offline)
 
     @property
@@ -222,6 +221,17 @@ def _is_in(path: str, wanted: str) -> bool:
 
 def _whole(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _kept_token() -> str:
+    """The token that `hf auth login` keeps. Read here, as importing the library for it would slow the start down."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("HF_HOME") or os.path.join(cache, "huggingface")
+    path = Path(os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")).expanduser()
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _is_true(value: str | None) -> bool:
