@@ -150,3 +150,17 @@ def test_a_row_after_what_was_written_is_the_one_the_generation_saw(model):
         assert header["tokens"][len(header["tokens"]) - count :] == written[:count]
         assert p[written[count]] == pytest.approx(tokens[count]["raw"], rel=1e-6)
         assert [a["raw"] for a in tokens[count]["alternatives"]] == pytest.approx(sorted(p)[-3:][::-1], rel=1e-6)
+
+
+@pytest.mark.long
+def test_a_sliding_window_keeps_what_was_read(gemma_path):
+    """Gemma 3's window is shorter than this prompt; going on from the cache must say what a cold start says."""
+    prompt = "The old sailor told his story. " * 120 + "At the end"
+    with worker() as w:
+        info = w.load(path=str(gemma_path), engine="llamacpp", n_ctx=1536, slots=1)
+        assert info["extra"]["sliding_window"] > 0
+        cold = w.generate(prompt, chain=CHAIN, seed=5, max_tokens=12)
+        longer = w.generate(prompt + text_of(cold) + " and then", chain=CHAIN, seed=6, max_tokens=12)
+        exact = w.generate(prompt + text_of(cold) + " and then", chain=CHAIN, seed=6, max_tokens=12, deterministic=True)
+    assert longer[-1]["cached_tokens"] > 800 and exact[-1]["cached_tokens"] == 0
+    assert text_of(longer) == text_of(exact)

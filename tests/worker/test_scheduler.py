@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.worker.bench import FREE, GREEDY, Bench, fake
-from webui.engines.base import Aborted, Chunk
+from webui.engines.base import NEVER, Aborted, Chunk
 from webui.engines.fake_script import REPLY
 from webui.errors import BadValue, ContextExceeded
 from webui.worker.jobs import Job
@@ -213,6 +213,19 @@ def test_deterministic_reads_all_again_and_decodes_alone():
         batch[0].slot for batch in bench.engine.batches[before:] if batch[0].prompt and batch[0].position == 0
     )
     assert not any(len(batch) > 1 and exact_slot in {c.slot for c in batch} for batch in bench.engine.batches[before:])
+
+
+def test_a_model_that_cannot_go_back_reads_everything_and_is_never_cut():
+    bench = Bench(grid=NEVER, slots=3, cache=1 << 20)
+    kept = []
+    bench.engine.keep = lambda slot, length: kept.append(length) or bench.engine._engine.keep(slot, length)
+    first = bench.ask(STORY, n=2, lookup=4)
+    again = bench.ask(STORY)
+    assert first["cached_tokens"] == again["cached_tokens"] == 0
+    assert bench.text(bench.last) == REPLY
+    assert set(kept) == {0}
+    with pytest.raises(BadValue, match="go back"):
+        bench.add("ban", banned_strings=["x"])
 
 
 # Limits

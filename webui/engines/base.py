@@ -22,6 +22,7 @@ Row = NDArray[np.float32]
 Wanted = Literal["none", "last", "all"]
 
 ANYWHERE = 2
+NEVER = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class Engine(Protocol):
     """How many tokens of a prompt are read at once at most: between two chunks others get their tokens."""
     grid: int
     """Where a prompt may be cut without changing a bit of what is computed: at multiples of this, counted from position
-    0. ANYWHERE: at every place, so long as no chunk is a single token."""
+    0. ANYWHERE: at every place, so long as no chunk is a single token. NEVER: the model keeps one running state, so
+    that a slot can be continued or emptied, but not cut back."""
 
     def tokenize(self, text: str, *, add_bos: bool, special: bool) -> list[int]: ...
 

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 from llama_cpp import llama_cpp as lib
 
-from webui.engines.base import ANYWHERE, AbortFlag, Progress
+from webui.engines.base import ANYWHERE, NEVER, AbortFlag, Progress
 from webui.errors import LoadCancelled, LoadFailed
 from webui.types import LoadSpec, ModelInfo
 
@@ -91,7 +91,8 @@ def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, a
     lib.llama_backend_init()
     model, keep = _load_weights(path, spec, options, progress)
     vocab = lib.llama_model_get_vocab(model)
-    n_ctx = spec.n_ctx or lib.llama_model_n_ctx_train(model) or 4096
+    _check_kind(model, vocab, path.name)
+    n_ctx = spec.n_ctx or _context_of_its_own(model, options)
     flash = _flash_attention(model, spec, options, n_ctx)
     context, slots = _context_that_fits(model, spec, options, n_ctx, flash)
     _listen_for_abort(context, abort)
@@ -104,11 +105,41 @@ def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, a
         lib.llama_get_memory(context),
         _describe(model, vocab, spec, n_ctx, slots, time.monotonic() - start),
         chunk,
-        ANYWHERE if flash == "off" and cpu_only(spec) and _plain_weights(model, options) else chunk,
+        _grid(model, spec, options, flash, chunk),
         adapters,
         dict(options["loras"]),
         keep,
     )
+
+
+def _check_kind(model: Any, vocab: Any, name: str) -> None:
+    """Refuse what cannot continue a text: embedding, encoder and diffusion models, files without a vocabulary."""
+    reason = ""
+    if lib.llama_vocab_type(vocab) == 0:
+        reason = "has no vocabulary"
+    elif lib.llama_model_has_encoder(model):
+        reason = "is an encoder model"
+    elif not lib.llama_model_has_decoder(model):
+        reason = "only makes embeddings"
+    elif lib.llama_model_is_diffusion(model):
+        reason = "is a diffusion model"
+    if reason:
+        lib.llama_model_free(model)
+        raise LoadFailed(f"{name} {reason}; choose a model that continues text.")
+
+
+def _context_of_its_own(model: Any, options: Mapping[str, Any]) -> int:
+    """As much context as the model was trained for, if half of the free memory holds it."""
+    one = max(1.0, kv_bytes_per_token(model, options["kv_type"]))
+    fits = int(psutil.virtual_memory().available * 0.5 / one) // 256 * 256
+    return max(512, min(lib.llama_model_n_ctx_train(model) or 4096, fits))
+
+
+def _grid(model: Any, spec: LoadSpec, options: Mapping[str, Any], flash: str, chunk: int) -> int:
+    """Where prompts may be cut: see Engine.grid."""
+    if lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model):
+        return NEVER
+    return ANYWHERE if flash == "off" and cpu_only(spec) and _plain_weights(model, options) else chunk
 
 
 def _load_weights(

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from webui.engines.base import Aborted, AbortFlag, Chunk, Engine, Row
+from webui.engines.base import NEVER, Aborted, AbortFlag, Chunk, Engine, Row
 
 SLOW = 0.3
 """A call that takes longer is broken off for one cancelled request, though others must decode their token again."""
@@ -45,7 +45,8 @@ class Calls:
     def break_off(self, id: Any) -> None:
         """A request is not wanted any more: stop the call that works for it alone, or takes long."""
         with self._lock:
-            if id in self._current and (len(self._current) == 1 or self._last_seconds > SLOW):
+            again = self._last_seconds > SLOW and self._engine.grid != NEVER
+            if id in self._current and (len(self._current) == 1 or again):
                 self._abort.set()
 
     def break_off_idle(self) -> None:

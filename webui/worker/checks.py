@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from webui.engines.base import Engine
+from webui.engines.base import NEVER, Engine
 from webui.errors import BadValue, ContextExceeded
 from webui.samplers.chain import Chain
 from webui.types import GenerationRequest, request_from_dict
@@ -57,6 +57,8 @@ def make_job(id: Any, data: Mapping[str, Any], engine: Engine, grammars: Grammar
     _check_tokens("stop_tokens", request.stop_tokens, engine.info.n_vocab)
     if request.reasoning not in MODES:
         raise BadValue(f"reasoning must be one of {', '.join(map(repr, MODES))}.", param="reasoning")
+    if request.banned_strings and engine.grid == NEVER:
+        raise BadValue("banned_strings need a model that can go back, which this one cannot.", param="banned_strings")
     chain = Chain.parse(request.chain)
     prompt = read_prompt(request.prompt, engine, add_bos=request.add_bos, special=request.special)
     negative = _negative(request, chain, engine)

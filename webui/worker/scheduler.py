@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from webui.engines.base import AbortFlag, Chunk, Engine, EngineError, Row, Wanted
+from webui.engines.base import NEVER, AbortFlag, Chunk, Engine, EngineError, Row, Wanted
 from webui.errors import Overloaded, WebUIError
 from webui.worker.calls import IDLE, Calls
 from webui.worker.jobs import Job, Sequence, make_sequences
@@ -202,7 +202,11 @@ class Scheduler:
         request = sequence.job.request
         if request is None or not request.lookup or sequence.alone or sequence.reply.watches:
             return []
-        left = min(request.lookup, sequence.job.limit - sequence.count - 1, self._engine.max_rows - 1)
+        left = (
+            0
+            if self._engine.grid == NEVER
+            else min(request.lookup, sequence.job.limit - sequence.count - 1, self._engine.max_rows - 1)
+        )
         return guess(sequence.history.tokens, left) if left > 0 else []
 
     def _run_batch(self, batch: list[Sequence], drafts: dict[Sequence, list[int]]) -> None:

@@ -74,6 +74,7 @@ class Service:
             told = failed(Busy("This worker holds a model already."))
             self._connection.send({"type": "load_failed", "message": told["message"], "code": told["code"]})
         elif kind == "load":
+            self._cancel_load = False
             self._loads.put(frame)
         elif kind == "cancel_load":
             self._cancel_load = True
@@ -191,7 +192,6 @@ class Service:
 
     def _load(self, frame: Frame) -> Engine:
         spec = read_spec(frame.get("spec"))
-        self._cancel_load = False
         self._abort.clear()
         told = -1.0
 

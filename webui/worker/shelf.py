@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from webui.engines.base import Chunk, Engine, EngineError, Row
+from webui.engines.base import NEVER, Chunk, Engine, EngineError, Row
 from webui.worker.slots import COPYING, Content, Place, Slot, Tokens, choose, common_prefix, cut_down, next_cut
 from webui.worker.store import Kept, Store
 
@@ -100,7 +100,7 @@ class Shelf:
     def _rescue(self, slot: Slot, remaining: int) -> None:
         """Save what the slot holds before another conversation takes all but the first `remaining` tokens from it."""
         content = slot.content
-        if content.solid - remaining < WORTH_KEEPING or not self._store.takes(1):
+        if content.solid - remaining < WORTH_KEEPING or not self._store.takes(1) or self._engine.grid == NEVER:
             return
         self._engine.keep(slot.index, content.solid)
         tokens = content.tokens[: content.solid]

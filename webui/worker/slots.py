@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from webui.engines.base import ANYWHERE, Row
+from webui.engines.base import ANYWHERE, NEVER, Row
 
 Tokens = NDArray[np.int32]
 
@@ -46,6 +46,8 @@ class Content:
 
     def usable(self, prompt: Tokens, grid: int) -> int:
         """How much of the prompt need not be read again."""
+        if grid == NEVER:
+            return 0
         common = min(common_prefix(self.tokens, prompt), self.solid)
         if common == len(prompt) == self.row_at and self.row is not None:
             return common
