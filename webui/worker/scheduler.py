@@ -2,7 +2,7 @@
 
 Each turn: take what is new, one batch with a token of every running sequence, one chunk of a waiting prompt, then the
 chain, the text and the events for each row. Knows nothing of sockets: events leave through `emit`; `add`, `call`,
-`cancel` and `busy` are the only things other threads may use.
+`cancel` and `calls.busy` are the only things other threads may use.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OLDEST_FIRST = 4
 class Scheduler:
     def __init__(self, engine: Engine, abort: AbortFlag, emit: Emit, store: Store | None = None) -> None:
         self._engine = engine
-        self._calls = Calls(engine, abort)
+        self.calls = Calls(engine, abort)
         self._emit = emit
         self._vocabulary = make_vocabulary(engine)
         self._writer = Writer(engine)
@@ -53,20 +53,16 @@ class Scheduler:
 
     def add(self, job: Job) -> None:
         self._inbox.put(job)
-        self._calls.break_off_idle()
+        self.calls.break_off_idle()
 
     def call(self, function: Call) -> None:
         """Run something between two batches, in the thread that owns the engine."""
         self._inbox.put(function)
-        self._calls.break_off_idle()
+        self.calls.break_off_idle()
 
     def cancel(self, id: Any) -> None:
         self._inbox.put(lambda: self._cancelled.append(id))
-        self._calls.break_off(id)
-
-    @property
-    def busy(self) -> float:
-        return self._calls.busy
+        self.calls.break_off(id)
 
     # The loop
 
@@ -153,9 +149,8 @@ class Scheduler:
         sequence.started = time.monotonic()
         if job.written and (resumed := self._shelf.resume(sequence.prompt, as_tokens(job.written), sequence)):
             sequence.slot, held = resumed
-            for token in job.written[: held + 1]:
-                sequence.history.append(token)
-            sequence.token = job.written[held]
+            for sequence.token in job.written[: held + 1]:
+                sequence.history.append(sequence.token)
             self._running.append(sequence)
             return
         sequence.slot, sequence.read = self._shelf.place(sequence.prompt, sequence, fresh=fresh, copying=copying)
@@ -167,13 +162,11 @@ class Scheduler:
         slot = sequence.slot
         if slot is None:
             return
-        if sequence in self._reading:
-            tokens = sequence.prompt[: sequence.read]
-        else:
+        tokens = sequence.prompt[: sequence.read]
+        if sequence not in self._reading:
             tokens = as_tokens([*sequence.history.tokens, *([sequence.ending] if sequence.ending >= 0 else [])])
-        # The last one may have been broken off before it was decoded.
-        followed = len(tokens) - len(sequence.prompt) - 1 if sequence.job.on_row is not None else 0
-        self._shelf.release(slot, tokens, written=max(0, followed))
+        followed = len(tokens) - len(sequence.prompt) - 1  # the last may have been broken off before it was decoded
+        self._shelf.release(slot, tokens, written=max(0, followed) if sequence.job.on_row is not None else 0)
         sequence.slot = None
 
     # Batches
@@ -218,7 +211,7 @@ class Scheduler:
                     tokens = (sequence.token, *draft) if draft else (sequence.token,)
                     chunks.append(Chunk(one.slot.index, one.position, tokens, "all" if draft else "last"))
         try:
-            rows = self._calls.decode(chunks, frozenset(sequence.job.id for sequence in batch))
+            rows = self.calls.decode(chunks, frozenset(sequence.job.id for sequence in batch))
         except EngineError as error:
             self._refuse(batch, error)
             return
@@ -268,7 +261,7 @@ class Scheduler:
         wanted: Wanted = "all" if whole else "last" if end == length else "none"
         tokens = sequence.prompt[start:end].tolist()
         try:
-            rows = self._calls.decode([Chunk(slot.index, start, tokens, wanted, prompt=True)], frozenset([job.id]))
+            rows = self.calls.decode([Chunk(slot.index, start, tokens, wanted, prompt=True)], frozenset([job.id]))
         except EngineError as error:
             self._refuse([sequence], error)
             return True
@@ -332,8 +325,7 @@ class Scheduler:
         if place < len(job.written):
             sequence.token = job.written[place]
             sequence.history.append(sequence.token)
-        else:
-            assert job.on_row is not None, "only jobs that want a row follow"
+        elif job.on_row is not None:
             job.on_row(job, row)
             self._forget(sequence)
 
@@ -397,7 +389,7 @@ class Scheduler:
             return False
         work = self._shelf.settling(slot)
         try:
-            self._shelf.settled(work, done=self._calls.decode([work.chunk], IDLE) is not None)
+            self._shelf.settled(work, done=self.calls.decode([work.chunk], IDLE) is not None)
         except EngineError:
             self._shelf.spoil(slot)
         return True
