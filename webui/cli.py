@@ -78,7 +78,7 @@ def _prepare(settings: Settings, stack: ExitStack) -> Start:
 
 def _set_environment(settings: Settings) -> None:
     """Nothing leaves the machine, and temporary files stay in the data folder. Read by Gradio when it is imported."""
-    logging.getLogger("uvicorn.error").addFilter(lambda record: "timeout graceful shutdown" not in record.getMessage())
+    logging.getLogger("uvicorn.error").addFilter(_worth_saying)
     logging.basicConfig(
         level=logging.INFO if settings.verbose else logging.WARNING, format="%(levelname)s: %(message)s"
     )
@@ -87,6 +87,12 @@ def _set_environment(settings: Settings) -> None:
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(_folder(settings.data_dir / "tmp"))
     os.environ.pop("GRADIO_VIBE_MODE", None)
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Streams that are still open when the program ends are broken off; that is no news, and no traceback."""
+    ended = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not ended and "timeout graceful shutdown" not in record.getMessage()
 
 
 def _folder(path: Path) -> Path:

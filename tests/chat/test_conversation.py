@@ -343,7 +343,8 @@ async def test_closing_saves_what_is_running(tmp_path: Path) -> None:
     await bench.talk.close()
     again = History(bench.file)
     assert [(n.content, n.state) for n in again.path(bench.chat)] == [("go", "done"), ("unfinished", "done")]
-    assert INFO.n_ctx == again.path(bench.chat)[1].meta["n_ctx"]
+    meta = again.path(bench.chat)[1].meta
+    assert (meta["n_ctx"], meta["reason"]) == (INFO.n_ctx, "interrupted")
 
 
 async def test_a_model_without_a_template_of_its_own_gets_the_one_that_fits_its_name(bench: Bench) -> None:

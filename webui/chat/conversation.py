@@ -163,7 +163,7 @@ class Conversations:
     async def close(self) -> None:
         """Stop everything, save it, close the history."""
         for chat in tuple(self._replies):
-            await self.stop(chat)
+            await self.stop(chat, reason="interrupted")
         await self.stored(self.history.close)
         self._writer.shutdown(wait=True)
 
