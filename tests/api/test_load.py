@@ -97,3 +97,38 @@ async def test_a_client_that_reads_nothing_holds_up_nobody(server: Server) -> No
             break
         await asyncio.sleep(0.02)
     assert server.services.models.active == 0
+
+
+async def open_request(server: Server, **fields: Any) -> asyncio.StreamWriter:
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    body = json.dumps({"max_tokens": -1, **fields}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    await writer.drain()
+    return writer
+
+
+async def until_active(server: Server, count: int) -> None:
+    for _ in range(1000):
+        if server.services.models.active == count:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{server.services.models.active} generations are active, not {count}")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_whoever_leaves_while_waiting_or_reading_costs_nothing(server: Server, stream: bool) -> None:
+    """One slot: the first reads a long prompt, the second waits behind it; both leave."""
+    options = {"prompt_delay": 0.005, "end": False}
+    await asyncio.to_thread(server.load, reply="word ", slots=1, n_ctx=8192, **options)
+    reading = await open_request(server, prompt="long " * 4000, stream=stream)
+    await until_active(server, 1)
+    waiting = await open_request(server, prompt="short", stream=stream)
+    await until_active(server, 2)
+    waiting.close()
+    await until_active(server, 1)
+    reading.close()
+    await until_active(server, 0)
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+        answer = await http.post("/v1/completions", json={"prompt": "y", "max_tokens": 3})
+        assert answer.status_code == 200
