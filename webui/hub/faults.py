@@ -4,9 +4,9 @@ The page translates by `code` and `values` (problem.<code> in the locale files).
 
 Codes and their values: hub_offline; hub_unreachable (host); hub_stalled (file, seconds); hub_gated (repo); hub_token;
 hub_no_repo (repo); hub_no_revision (repo, revision); hub_no_file (repo, file); hub_rate_limited (seconds); hub_captive
-(host); hub_broken (status, host); hub_checksum (file); hub_changed (file, expected, found); hub_disk_full (need, free,
-folder); hub_not_written (folder, reason); hub_pickle (file); hub_nothing (repo); hub_bad_name (name); hub_bad_reference
-(text); hub_other_site (host); hub_exists (name); hub_busy (name).
+(host); hub_broken (status, host); hub_checksum (file); hub_changed (file, expected, found); hub_disk_full (folder, need
+and free in bytes, need_gb, free_gb); hub_not_written (folder, reason); hub_pickle (file); hub_nothing (repo);
+hub_bad_name (name); hub_bad_reference (text); hub_other_site (host); hub_exists (name); hub_busy (name).
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ class DiskFull(HubFault):
             f"{folder} has {free / 1e9:.1f} GB free and {need / 1e9:.1f} GB are needed: make room or choose another "
             "model folder (--model-dir)."
         )
-        super().__init__(sentence, values={"folder": folder, "need": need, "free": free})
+        sizes = {"need_gb": round(need / 1e9, 1), "free_gb": round(free / 1e9, 1)}
+        super().__init__(sentence, values={**sizes, "folder": folder, "need": need, "free": free})
 
 
 class NotWritten(HubFault):

@@ -85,7 +85,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`values`: need and free in bytes, where ("ram" or "gpu"). The page translates by `code`."""
+    """`values`: need and free in bytes and as texts (need_text, free_text), where ("ram" or "gpu").
+
+    The page translates by `code`: fit.<code>.<where>.
+    """
 
     code: Code
     sentence: str
@@ -209,8 +212,8 @@ def verdict(needed: Estimate, machine: Machine) -> Verdict:
     ram, gpu = needed.ram.total, needed.gpu.total
     if gpu and gpu > machine.gpu_free:
         sentence = f"It needs {_gib(gpu)} on the GPU and {_gib(machine.gpu_free)} are free: put fewer layers on it."
-        return Verdict("too_large", sentence, {"need": gpu, "free": machine.gpu_free, "where": "gpu"})
-    values = {"need": ram, "free": machine.ram_free, "where": "ram"}
+        return Verdict("too_large", sentence, _values(gpu, machine.gpu_free, "gpu"))
+    values = _values(ram, machine.ram_free, "ram")
     if ram > machine.ram_free:
         without_weights = ram - needed.ram.weights
         if needed.plan.mmap and without_weights + needed.ram.weights // 2 <= machine.ram_free:
@@ -218,14 +221,19 @@ def verdict(needed: Estimate, machine: Machine) -> Verdict:
             return Verdict("from_disk", sentence + "again from the disk, which is very slow.", values)
         sentence = f"It needs {_gib(ram)} of RAM and {_gib(machine.ram_free)} are free: choose a smaller context, "
         return Verdict("too_large", sentence + "a smaller cache type or a smaller model.", values)
-    need, free, where, place = ram, machine.ram_free, "ram", "of RAM"
+    need, free, where, place = ram, machine.ram_free, "ram", "in RAM"
     if gpu and gpu > COMFORT * machine.gpu_free:
         need, free, where, place = gpu, machine.gpu_free, "gpu", "on the GPU"
     elif ram <= COMFORT * machine.ram_free:
-        sentence = f"It fits: {_gib(ram + gpu)} of {_gib(machine.ram_free + (machine.gpu_free if gpu else 0))} free."
-        return Verdict("fits", sentence, values)
+        if gpu:
+            need, free, where, place = gpu, machine.gpu_free, "gpu", "on the GPU"
+        return Verdict("fits", f"It fits: {_gib(need)} of {_gib(free)} free {place}.", _values(need, free, where))
     sentence = f"It fits, but tightly: it needs {_gib(need)} {place} and {_gib(free)} are free."
-    return Verdict("tight", sentence, {"need": need, "free": free, "where": where})
+    return Verdict("tight", sentence, _values(need, free, where))
+
+
+def _values(need: int, free: int, where: str) -> dict[str, Any]:
+    return {"need": need, "free": free, "where": where, "need_text": _gib(need), "free_text": _gib(free)}
 
 
 def best_gpu_layers(shape: Shape, plan: Plan, machine: Machine) -> int:
