@@ -62,7 +62,7 @@ class Service:
         """Seconds of the engine call that is running; loading counts as one."""
         if self._loading_since:
             return time.monotonic() - self._loading_since
-        return self._scheduler.busy if self._scheduler else 0.0
+        return self._scheduler.calls.busy if self._scheduler else 0.0
 
     # In the reader's thread
 
