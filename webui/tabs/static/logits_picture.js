@@ -113,8 +113,8 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     : (p) => 100 * Math.min(1, p / top));
 
   function drawAxis(scale, top) {
-    const ticks = state.log ? [1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1] : [0, 0.25, 0.5, 0.75, 1].map((part) => part * top);
-    axis.replaceChildren(el("span.track", {}, ...ticks.map((tick) => el("span", { style: `left:${state.log && tick === floor ? 0 : scale(tick)}%`, text: tick ? format.percent(tick) : "0" }))));
+    const ticks = state.log ? [1e-5, 1e-4, 1e-3, 0.01, 0.1, 1] : [0, 0.25, 0.5, 0.75, 1].map((part) => part * top);
+    axis.replaceChildren(el("span.track", {}, ...ticks.map((tick) => el("span", { style: `left:${scale(tick)}%`, text: tick ? format.percent(tick) : "0" }))));
   }
 
   // The chosen stage's limit: a line across the bars for a probability, one between two rows for a number of tokens.
