@@ -6,7 +6,7 @@ Lab.logits.draws = ({ state, w, format, ask, view, move, changed, say }) => {
   const told = el("p.told", { id: "logits-told", "aria-live": "polite" });
   const seedField = el("input", { type: "number", id: "logits-seed", min: "0", max: "9007199254740991", step: "1", "aria-label": w("seed"), title: w("seed.help") });
   const counts = [1, 100, 10000].map((amount) => el("button.plain", { type: "button", "data-amount": String(amount), text: w(`draw.${amount}`), title: w("draw.help"), onclick: () => draw(amount) }));
-  const dice = el("button.plain", { type: "button", id: "logits-dice", title: w("dice.help"), "aria-label": w("dice.help"), text: w("dice"), onclick: roll });
+  const dice = el("button.plain", { type: "button", id: "logits-dice", title: w("dice.help"), "aria-label": `${w("dice")}: ${w("dice.help")}`, text: w("dice"), onclick: roll });
   const root = el("section.draws.card", { "aria-labelledby": "logits-draws-title", id: "logits-draws" },
     el("header", {}, el("h3", { id: "logits-draws-title", text: w("draws") }), el("span.spring"), el("label.seed", {}, el("span", { text: w("seed") }), seedField), dice),
     el("div.row", {}, ...counts), told, list);
