@@ -177,7 +177,26 @@ def theirs(options: argparse.Namespace, port: int) -> list[str]:
         "-np": options.slots,
         "-c": options.n_ctx * options.slots,
     }
-    return [options.llama_server, "--no-ui", *(str(part) for pair in flags.items() for part in pair)]
+    extra = ["--no-repack"] if options.plain_weights else []
+    return [options.llama_server, "--no-ui", *extra, *(str(part) for pair in flags.items() for part in pair)]
+
+
+async def needs_plain_weights(options: argparse.Namespace, folder: Path) -> bool:
+    """Whether llama-server dies of an instruction this machine only claims to have (AMX in many virtual machines), as
+    long as it repacks weights. Our engine leaves them plain there by itself, so both then work on the same."""
+    port, log = free_port(), folder / "probe.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(theirs(options, port), stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    try:
+        await wait_until_ready(port, process, log)
+    except SystemExit:
+        if process.returncode != -signal.SIGILL:
+            raise
+        return True
+    finally:
+        process.kill()
+        process.wait()
+    return False
 
 
 def find_llama_server() -> str:
@@ -221,6 +240,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=200, help="tokens of each measured reply")
     options = parser.parse_args()
     options.model = os.path.abspath(options.model) if options.model else find_starter()
+    options.plain_weights = False
     options.llama_server = options.llama_server or find_llama_server()
     return options
 
@@ -231,6 +251,9 @@ async def main() -> None:
     rounds: list[tuple[list[float], list[float]]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        options.plain_weights = await needs_plain_weights(options, folder)
+        if options.plain_weights:
+            print("llama-server runs with --no-repack: its AMX instructions do not work on this machine", flush=True)
         for number in range(options.repeat):
             figures: dict[str, list[float]] = {}
             for who in ("ours", "theirs") if number % 2 == 0 else ("theirs", "ours"):
