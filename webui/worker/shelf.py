@@ -58,7 +58,7 @@ class Shelf:
         """A free slot that holds this prompt and was left after some of what was written behind it, all but the last
         of which need not be decoded again: says how many."""
         best: tuple[int, Slot] | None = None
-        for slot in self.slots:
+        for slot in self.slots if self._engine.grid != NEVER else ():
             content = slot.content
             if (
                 slot.owner is None
