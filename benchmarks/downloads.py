@@ -81,7 +81,7 @@ async def faulty(fake: FakeHub, text: str, faults: dict[str, object]) -> str:
     """What comes out of one fault, for a person."""
     fake.faults = replace(Faults(), **faults)  # type: ignore[arg-type]
     fake.requests.clear()
-    quick = Patience(stall=1.0, connect=2.0, attempts=3, pause=0.05)
+    quick = Patience(stall=1.0, connect=2.0, attempts=3, pause=0.05, tries=0)
     with tempfile.TemporaryDirectory() as folder:
         queue = Downloads(Path(folder) / "models", hub := Hub(fake.url), patience=quick)
         try:

@@ -11,7 +11,7 @@ from tests.hub.shelves import stock
 from webui.hub.search import Hub
 from webui.hub.transfer import Patience
 
-QUICK = Patience(stall=0.5, connect=2.0, attempts=3, pause=0.01)
+QUICK = Patience(stall=0.5, connect=2.0, attempts=3, pause=0.01, tries=0)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -219,6 +220,52 @@ async def test_failures_name_their_reason_and_can_be_tried_again(
     await downloads.resume(view.id)
     await until(lambda: only(downloads).state == "done")
     assert (only(downloads).problem, listed(models)) == ("", ["Tiny-Q4_K_M"])
+
+
+async def test_trouble_that_passes_is_sat_out(hub: Hub, fake: FakeHub, models: Path, quick: Patience) -> None:
+    queue = Downloads(models, hub, patience=replace(quick, tries=3, rest=0.1))
+    fake.faults.broken_times = 5
+    fake.faults.broken_status = 502
+    wanted = await _offer_despite(fake, hub)
+    await queue.add(wanted)
+    await until(lambda: only(queue).state == "waiting")
+    assert only(queue).code == "hub_broken" and only(queue).problem.endswith(".")
+    await until(lambda: only(queue).state == "done")
+    assert only(queue).problem == ""
+    await queue.close()
+
+
+async def test_trouble_that_stays_is_a_failure(hub: Hub, fake: FakeHub, models: Path, quick: Patience) -> None:
+    queue = Downloads(models, hub, patience=replace(quick, tries=2, rest=0.02))
+    fake.faults.broken_times = 1000
+    await queue.add(await _offer_despite(fake, hub))
+    await until(lambda: only(queue).state == "failed")
+    assert len(fake.file_requests()) == 3 * quick.attempts
+    await queue.close()
+
+
+async def test_resting_can_be_cut_short_or_paused(hub: Hub, fake: FakeHub, models: Path, quick: Patience) -> None:
+    queue = Downloads(models, hub, patience=replace(quick, tries=3, rest=1000))
+    fake.faults.broken_times = quick.attempts
+    view = await queue.add(await _offer_despite(fake, hub))
+    await until(lambda: only(queue).state == "waiting")
+    await queue.pause(view.id)
+    assert only(queue).state == "paused"
+    fake.faults.broken_times = quick.attempts
+    await queue.resume(view.id)
+    await until(lambda: only(queue).state == "waiting")
+    await queue.resume(view.id)
+    await until(lambda: only(queue).state == "done")
+    await queue.close()
+
+
+async def _offer_despite(fake: FakeHub, hub: Hub) -> Offer:
+    """The offer, looked up before the trouble begins."""
+    trouble, fake.faults.broken_times = fake.faults.broken_times, 0
+    found = await offer(hub, "maker/Tiny-GGUF")
+    fake.faults.broken_times = trouble
+    fake.requests.clear()
+    return found
 
 
 async def test_disguised_pickles_never_arrive(downloads: Downloads, hub: Hub, models: Path) -> None:

@@ -1,12 +1,13 @@
 """The downloads: at most two at once, the others wait; pause, continue, cancel; they survive reloads and restarts.
 
-Belongs to one asyncio loop. Its state is on the disk (jobs.py), so a page only ever shows what `views()` says: a timer
-on the page is enough. Knows nothing of pages.
+Trouble that may pass (no network, a stall, too many requests) is waited out: the job is "waiting" with its problem, and
+tried again by itself. Belongs to one asyncio loop. Its state is on the disk (jobs.py), so a page only ever shows what
+`views()` says: a timer on the page is enough. Knows nothing of pages.
 
 To call: `downloads = Downloads(model_folder, hub)`, once `await downloads.start()` (goes on with what was running),
 - `await downloads.add(offer)`: a JobView, or a HubFault at once (no space, exists, already queued, offline, ...);
 - `downloads.views()`: every job, oldest first, with state, done, total, speed, seconds_left, problem;
-- `await downloads.pause(id)`, `.resume(id)` (also tries a failed one again), `.cancel(id)` (deletes its bytes),
+- `await downloads.pause(id)`, `.resume(id)` (also tries a failed one again, or one that rests), `.cancel(id)`,
   `.forget(id)` (takes a finished or failed one off the list), `.close()` (stops; the next start goes on);
 - `on_done`: called with the path of each finished model, for the library to look again.
 """
@@ -27,7 +28,7 @@ import httpx
 from webui.datadir import DataDir
 from webui.errors import BadValue, Busy, WebUIError
 from webui.hub.advice import Offer, OfferKind
-from webui.hub.faults import AlreadyQueued, NoFile, NotWritten, Offline
+from webui.hub.faults import AlreadyQueued, HubFault, NoFile, NotWritten, Offline
 from webui.hub.jobs import FOLDER, Job, State, check_content, check_space, jobs_on_disk, new_job, put_in_place
 from webui.hub.search import Hub
 from webui.hub.transfer import Patience, Source, fetch, new_client
@@ -99,6 +100,8 @@ class Downloads:
         self._done: dict[str, int] = {}
         self._speeds: dict[str, _Speed] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._resting: dict[str, asyncio.TimerHandle] = {}
+        self._rests: dict[str, int] = {}
         self._client: httpx.AsyncClient | None = None
         self._lock: DataDir | None = None
         self._closed = False
@@ -154,7 +157,9 @@ class Downloads:
     async def resume(self, id: str) -> None:
         """Go on with a paused or failed one."""
         job = self._job(id)
-        if job.state in ("paused", "failed"):
+        if job.id in self._resting:
+            self._rested(id)
+        elif job.state in ("paused", "failed"):
             if self.hub.offline:
                 raise Offline()
             check_space(self.folder, job.offer.size - self._done[id])
@@ -231,32 +236,61 @@ class Downloads:
         for job in self._jobs.values():
             if self._closed or len(self._tasks) >= self._parallel:
                 return
-            if job.state == "waiting" and job.id not in self._tasks:
+            if job.state == "waiting" and job.id not in self._tasks and job.id not in self._resting:
                 self._become(job, "running")
                 self._speeds[job.id] = _Speed()
                 task = asyncio.get_running_loop().create_task(self._run(job), name=f"download {job.offer.title}")
                 self._tasks[job.id] = task
 
     async def _stop(self, job: Job) -> None:
+        self._wake(job.id)
         task = self._tasks.pop(job.id, None)
         if task is not None and not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self, job: Job) -> None:
+        before = self._done[job.id]
         try:
             await self._transfer(job)
         except WebUIError as error:
             self._done[job.id] = job.arrived()
-            self._become(job, "failed", error)
+            if self._done[job.id] > before:
+                self._rests.pop(job.id, None)
+            if not (isinstance(error, HubFault) and error.retry and self._rest(job, error)):
+                self._become(job, "failed", error)
         except OSError as error:
             self._become(job, "failed", NotWritten(str(self.folder), error.strerror or str(error)))
         else:
             self._done[job.id] = job.offer.size
             self._become(job, "done")
-            self._on_done(job.target)
         self._tasks.pop(job.id, None)
         self._pump()
+        if job.state == "done":
+            self._on_done(job.target)
+
+    def _rest(self, job: Job, fault: HubFault) -> bool:
+        """Wait and try again by itself; False when that has been done often enough."""
+        times = self._rests.get(job.id, 0)
+        if times >= self._patience.tries:
+            self._rests.pop(job.id, None)
+            return False
+        self._rests[job.id] = times + 1
+        asked = fault.values.get("seconds")
+        seconds = max(asked if isinstance(asked, int) else 0, self._patience.rest * 2**times)
+        self._become(job, "waiting", fault)
+        loop = asyncio.get_running_loop()
+        self._resting[job.id] = loop.call_later(seconds, self._rested, job.id)
+        return True
+
+    def _rested(self, id: str) -> None:
+        self._wake(id)
+        self._pump()
+
+    def _wake(self, id: str) -> None:
+        timer = self._resting.pop(id, None)
+        if timer is not None:
+            timer.cancel()
 
     async def _transfer(self, job: Job) -> None:
         self._client = self._client or new_client(self._patience)

@@ -75,6 +75,10 @@ class Patience:
     connect: float = 10.0
     attempts: int = 4
     pause: float = 1.0
+    tries: int = 6
+    """How often in a row without a new byte a whole download is begun again by itself, when the trouble may pass."""
+    rest: float = 20.0
+    """Seconds before the first of these; each further one waits twice as long."""
 
 
 def new_client(patience: Patience | None = None) -> httpx.AsyncClient:
