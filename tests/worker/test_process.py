@@ -193,6 +193,7 @@ import socket, subprocess, sys, time
 ours, theirs = socket.socketpair()
 child = subprocess.Popen([sys.executable, "-m", "webui.worker", "--fd", str(theirs.fileno())],
                          pass_fds=(theirs.fileno(), ours.fileno()))
+ours.recv(1)
 print(child.pid, flush=True)
 time.sleep(60)
 """
@@ -203,12 +204,11 @@ def test_a_killed_parent_takes_the_worker_along_even_if_the_socket_stays_open():
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
-    time.sleep(1.0)
     os.kill(child, 0)
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 10
     while time.monotonic() < end and alive(child):
         time.sleep(0.05)
     assert not alive(child)

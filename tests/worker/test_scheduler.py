@@ -307,14 +307,15 @@ def test_time_runs_out():
 
 def test_a_speed_limit_slows_one_and_not_the_others():
     bench = Bench(end=False, slots=2)
-    bench.add("slow", max_tokens=6, max_tokens_per_second=50)
-    bench.add("fast", max_tokens=200)
+    bench.add("slow", max_tokens=4, max_tokens_per_second=4)
+    bench.add("fast", max_tokens=None)
     start = time.monotonic()
     while not any(event["kind"] == "finished" for event in bench.of("slow")):
         bench.scheduler.turn(wait=False)
-    assert time.monotonic() - start >= 4 / 50
-    order = [id for id, event in bench.events if event["kind"] == "finished"]
-    assert order[0] == "fast"
+    assert time.monotonic() - start >= 2 / 4
+    ids = [id for id, event in bench.events if event["kind"] == "token"]
+    first, last = ids.index("slow"), len(ids) - 1 - ids[::-1].index("slow")
+    assert ids[first:last].count("fast") >= 12
 
 
 # Cancel
