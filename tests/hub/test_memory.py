@@ -23,6 +23,7 @@ from webui.hub.memory import (
     estimate,
     largest_context,
     plan_of,
+    together,
     verdict,
 )
 from webui.hub.shape import Shape, shape_of_facts, shape_of_files
@@ -172,6 +173,16 @@ def test_plan_fills_in_what_a_spec_leaves_open(shapes: dict[str, Shape]) -> None
     alone = plan_of(LoadSpec("x.gguf", n_gpu_layers=5), shape, replace(machine, gpus=()))
     assert (alone.gpu_layers, alone.slots) == (0, 4)
     assert plan_of(LoadSpec("x.gguf", n_batch=256, options={"ubatch": 512}), shape, machine).ubatch == 256
+
+
+def test_a_set_of_models_is_judged_together(shapes: dict[str, Shape]) -> None:
+    parts = [estimate(shapes[name], Plan(4096)) for name in ("Llama 3.1 8B", "Qwen2.5 7B")]
+    both = together(parts)
+    assert both.total == sum(part.total for part in parts)
+    assert both.ram.cache == parts[0].ram.cache + parts[1].ram.cache
+    machine = Machine(parts[0].total * 3 // 2, 64 * GIB)
+    assert all(verdict(part, machine).fits for part in parts) and not verdict(both, machine).fits
+    assert together([]).total == 0
 
 
 @pytest.mark.model

@@ -9,13 +9,14 @@ To call (all fast enough for every slider move):
 - `estimate(shape, plan)`: Estimate with `.ram` and `.gpu` (weights, cache, compute, program; `.total`).
 - `verdict(estimate, machine)`: Verdict with `.code` (fits, tight, from_disk, too_large), `.values`, `.sentence`.
 - `best_gpu_layers(shape, plan, machine)`: how many layers fit ("auto").
+- `together(estimates)`: several models as one Estimate, for the verdict on a set.
 - `context_table(shape, plan, machine)`: rows over contexts; `largest_context(...)`: the most that still fits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from webui.hub.machine import Machine
@@ -230,6 +231,20 @@ def verdict(needed: Estimate, machine: Machine) -> Verdict:
         return Verdict("fits", f"It fits: {_gib(need)} of {_gib(free)} free {place}.", _values(need, free, where))
     sentence = f"It fits, but tightly: it needs {_gib(need)} {place} and {_gib(free)} are free."
     return Verdict("tight", sentence, _values(need, free, where))
+
+
+def together(parts: Iterable[Estimate]) -> Estimate:
+    """What several models take when all are loaded; `verdict` of it says whether the set fits a machine.
+
+    Give `verdict` what is free without any of them: models that are loaded already have taken their part of it.
+    """
+    listed = list(parts)
+
+    def added(shares: list[Share]) -> Share:
+        return Share(*(sum(getattr(share, part.name) for share in shares) for part in fields(Share)))
+
+    plan = listed[0].plan if listed else Plan()
+    return Estimate(added([part.ram for part in listed]), added([part.gpu for part in listed]), plan)
 
 
 def _values(need: int, free: int, where: str) -> dict[str, Any]:
