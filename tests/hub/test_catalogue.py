@@ -52,6 +52,14 @@ def test_more_memory_gets_a_better_model() -> None:
     assert best(Machine(8 * GB, 16 * GB)).entry.name == "Qwen3 8B"
 
 
+def test_the_first_model_leaves_some_memory_to_others() -> None:
+    free = 22 * GB
+    first = best(Machine(free, free))
+    assert first.verdict.values["need"] <= 0.8 * free
+    larger = [one for one in suggest(ENTRIES, Machine(free, free)) if one.code == "fits"]
+    assert max(one.entry.rank for one in larger) > first.entry.rank
+
+
 def test_nothing_recommended_fails_to_fit() -> None:
     for free in (1, 3, 7, 15, 40):
         for one in suggest(ENTRIES, Machine(free * GB, free * GB)):

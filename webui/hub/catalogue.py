@@ -27,6 +27,9 @@ CONTEXT = 4096
 QUICK_BYTES = 6_000_000_000
 """Without a GPU a model that reads more than this for each token answers slower than one reads."""
 
+ROOMY = 0.8
+"""The share of the free memory that a first model may take: other programs, and longer chats, want some too."""
+
 Code = Literal["recommended", "fits", "slow", "too_large"]
 
 
@@ -106,7 +109,9 @@ def suggest(entries: Sequence[Entry], machine: Machine, context: int = CONTEXT) 
     """Each model in the best quantisation that fits well here: the recommended one, the others that fit, the rest."""
     found = [_suggestion(entry, machine, context) for entry in entries]
     order: Mapping[Code, int] = {"recommended": 0, "fits": 1, "slow": 2, "too_large": 3}
-    first = next((one for one in sorted(found, key=lambda one: -one.entry.rank) if one.code == "fits"), None)
+    fitting = sorted((one for one in found if one.code == "fits"), key=lambda one: -one.entry.rank)
+    roomy = [one for one in fitting if one.verdict.values["need"] <= ROOMY * one.verdict.values["free"]]
+    first = next(iter((*roomy, *fitting)), None)
     if first is not None:
         found[found.index(first)] = replace(first, code="recommended")
     return tuple(sorted(found, key=lambda one: (order[one.code], -one.entry.rank)))
