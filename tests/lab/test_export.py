@@ -106,6 +106,15 @@ def test_damaged_files_are_refused_in_a_sentence(path: list[Any], value: Any) ->
         from_json(changed(path, value))
 
 
+def test_a_file_cannot_ask_for_more_memory_than_rows_may_have() -> None:
+    data = json.loads(to_json(saved()))
+    data["model"]["size"] = 1 << 20
+    data["rows"] = {str(node): pack_row(np.zeros(1 << 20, np.float32)) for node in range(1)} | {"1": data["rows"]["1"]}
+    data["rows"] |= {str(1000 + node): "" for node in range(80)}
+    with pytest.raises(BadValue, match="missing"):
+        from_json(json.dumps(data))
+
+
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", "[" * 100_000])
 def test_what_is_no_look_is_refused(text: str) -> None:
     with pytest.raises(BadValue):

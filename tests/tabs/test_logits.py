@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.lab import reference
+from webui.errors import ContextExceeded
 from webui.lab.rows import RowCache
 from webui.preferences import Preferences
 from webui.runtime.session import NOTHING, ModelStatus
@@ -43,6 +44,7 @@ class Rows:
 
     info: ModelInfo | None = INFO
     calls: int = 0
+    room: int = 512
     asked: list[tuple[int, ...]] = field(default_factory=list)
 
     def status(self) -> ModelStatus:
@@ -59,6 +61,8 @@ class Rows:
     ) -> tuple[list[int], NDArray[np.float32]]:
         tokens = await self.tokenize(prompt, add_bos=add_bos) if isinstance(prompt, str) else list(prompt)
         tokens += written
+        if len(tokens) > self.room:
+            raise ContextExceeded("The context is full.")
         self.calls += 1
         self.asked.append(tuple(tokens))
         return tokens, row_of(tokens)
@@ -202,6 +206,15 @@ async def test_writing_on_draws_what_a_generation_with_this_seed_draws(page: Pag
         assert step[1] == pick.token and step[6] is True
         assert step[4] == pytest.approx(pick.probability, rel=1e-5)
     assert len(told["walk"]["path"]) == 12
+
+
+async def test_a_step_that_fails_leaves_the_walk_where_it_was(page: Page) -> None:
+    await page.ask("look", prompt="abc")
+    await page.ask("step", token=5)
+    page.models.room = 5
+    assert (await page.ask("step", token=6))["code"] == "context_length_exceeded"
+    told = await page.ask("go", node=-1)
+    assert told["node"] == 0 and told["walk"]["path"] == []
 
 
 async def test_an_ended_turn_is_told(page: Page) -> None:

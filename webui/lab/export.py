@@ -27,7 +27,7 @@ FORMAT = "sampler-lab.look"
 VERSION = 1
 MOST_VOCABULARY = 1 << 20
 MOST_TOKENS = 1 << 20
-MOST_ROWS = 512
+MOST_ROW_BYTES = 256 << 20
 LONGEST_FILE = 512 << 20
 
 
@@ -142,7 +142,7 @@ def from_json(text: str) -> Saved:
     model = _model(data.get("model"))
     tree = _tree(data, model.size)
     rows = data.get("rows")
-    if not isinstance(rows, dict) or str(tree.current) not in rows or len(rows) > MOST_ROWS:
+    if not isinstance(rows, dict) or str(tree.current) not in rows or len(rows) * model.size * 4 > MOST_ROW_BYTES:
         raise _bad("the row it is about is missing")
     places = {key: _whole(int(key) if key.isascii() and key.isdigit() else None, len(tree.nodes)) for key in rows}
     return Saved(

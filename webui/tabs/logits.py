@@ -18,7 +18,7 @@ from gradio import Request
 
 from webui.chat.prompt import build_prompt
 from webui.chosen import chosen_chain
-from webui.errors import BadValue, NoModel
+from webui.errors import BadValue, NoModel, WebUIError
 from webui.lab.draws import draw_many
 from webui.lab.export import Saved, chain_data, from_json, to_json
 from webui.lab.find import fate, matching
@@ -147,7 +147,7 @@ class LogitsServer:
         ended = token in look.lexicon.vocabulary.end_ids
         try:
             told = await self._position(words, {**asked, "node": look.tree.current})
-        except NoModel:
+        except WebUIError:
             look.tree = look.tree.go(view.node)
             raise
         return {**told, "ended": ended}
