@@ -197,6 +197,8 @@ def _plain(name: str) -> str:
 
 def jobs_on_disk(root: Path) -> Iterator[Job]:
     """The downloads an earlier run left, oldest first. What cannot be read is left alone."""
+    for unfinished in (root / FOLDER).glob(f"*/.{_DESCRIPTION}.*.part"):
+        unfinished.unlink(missing_ok=True)  # a kill -9 came between the writing of a description and its renaming
     found = []
     for description in (root / FOLDER).glob(f"*/{_DESCRIPTION}"):
         try:
