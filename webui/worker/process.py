@@ -8,7 +8,7 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
-_SPINS = "1000"
+_SPINS = "20000"
 """How often a waiting OpenMP thread looks again before it sleeps. With the default (300000) the threads take the cores
 from each other's work as soon as a browser or the page wants them too: measured, ten times the time a token."""
 
