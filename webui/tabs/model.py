@@ -13,6 +13,7 @@ from webui.hub.library import ModelEntry
 from webui.preferences import Preferences
 from webui.services import Services
 from webui.tabs.asking import Answer, Asked, number, server_function, text
+from webui.tabs.labels import label
 from webui.tabs.pieces import ModelView
 from webui.tabs.shell import model_state
 from webui.tabs.words import Words
@@ -155,5 +156,13 @@ def _short(words: Words, count: int) -> str:
 
 
 def build(services: Services) -> None:
-    with gr.Column(elem_classes="page narrow"):
-        ModelView(elem_id="model", server_functions=[server_function("model", services, ModelServer(services))])
+    """The tab's frame: one section beside the other; `Lab.openTab("model-get")` shows one from a script."""
+    with gr.Column(elem_classes="page"):
+        with gr.Tabs(elem_id="model-tabs"):
+            with _section("own"):
+                ModelView(elem_id="model", server_functions=[server_function("model", services, ModelServer(services))])
+
+
+def _section(name: str) -> gr.Tab:
+    """A part of the tab: own (your models), get (downloads, search, first suggestions), quantise."""
+    return gr.Tab(label(f"tab.model-{name}"), id=f"model-{name}", elem_id=f"tab-model-{name}")
