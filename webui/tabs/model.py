@@ -157,10 +157,8 @@ def _short(words: Words, count: int) -> str:
 
 def build(services: Services) -> None:
     """The tab's frame: one section beside the other; `Lab.openTab("model-get")` shows one from a script."""
-    with gr.Column(elem_classes="page"):
-        with gr.Tabs(elem_id="model-tabs"):
-            with _section("own"):
-                ModelView(elem_id="model", server_functions=[server_function("model", services, ModelServer(services))])
+    with gr.Column(elem_classes="page"), gr.Tabs(elem_id="model-tabs"), _section("own"):
+        ModelView(elem_id="model", server_functions=[server_function("model", services, ModelServer(services))])
 
 
 def _section(name: str) -> gr.Tab:
