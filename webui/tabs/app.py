@@ -14,7 +14,7 @@ from webui.services import Services
 from webui.tabs import chat, desk, logits, model, parameters, session, shell
 from webui.tabs.firstbytes import App, FirstBytes
 from webui.tabs.labels import label, translations
-from webui.tabs.pieces import SCRIPTS, STYLES, read_all
+from webui.tabs.pieces import read_all
 from webui.tabs.theme import build_theme
 from webui.tabs.words import Words, language_of
 
@@ -69,8 +69,8 @@ def build_page_app(services: Services) -> App:
         ssr_mode=False,
         mcp_server=False,
     )
-    style = read_all(STYLES, "css")
-    script = read_all(SCRIPTS, "js")
+    style = read_all("css")
+    script = read_all("js")
 
     def block(accept_language: str) -> tuple[str, str]:
         kept = services.preferences.all()

@@ -1,7 +1,9 @@
 """Pieces of the page that Gradio has not: gr.HTML subclasses, each drawn by its own js and css file in static/.
 
-A piece gets its data as `value` (plain JSON) and draws it as text and attributes, never as HTML made of data. Knows
-nothing of models or samplers.
+A piece is a name (`draws`): static/<name>.js fills it, static/<name>.css dresses it, and files called <name>_<part>
+belong to it too. A file that is put there is served; no list names it. The four small ones (token strip, probability
+bars, meter, line) show their `value`, plain JSON; the great ones talk to a server function. All draw text and
+attributes, never HTML made of data. Knows nothing of models or samplers.
 """
 
 from __future__ import annotations
@@ -15,36 +17,15 @@ import gradio as gr
 from gradio.component_meta import ComponentMeta
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = (
-    "lab",
-    "status",
-    "bars",
-    "tokens",
-    "line",
-    "meter",
-    "explain",
-    "chat_view",
-    "chat_list",
-    "chat",
-    "chain",
-    "presets",
-    "model",
-    "session",
-    "shortcuts",
-    "logits",
-    "logits_funnel",
-    "logits_mini",
-    "logits_picture",
-    "logits_draws",
-    "logits_walk",
-    "logits_take",
-    "logits_tour",
-)
-STYLES = ("look", "gradio", "pieces", "chat", "chain", "forms", "logits")
+_FIRST = ("lab", "look", "gradio", "forms")
+"""What the other files build on; they come in the order of their names, so `chat` before `chat_view`."""
 
 
-def read_all(names: tuple[str, ...], ending: str) -> str:
-    return "\n".join((STATIC / f"{name}.{ending}").read_text(encoding="utf-8") for name in names)
+def read_all(ending: str) -> str:
+    """All files of one kind in static/, as one text."""
+    files = {file.stem: file for file in STATIC.glob(f"*.{ending}")}
+    order = [name for name in _FIRST if name in files] + sorted(files.keys() - set(_FIRST))
+    return "\n".join(files[name].read_text(encoding="utf-8") for name in order)
 
 
 class _Quiet(ComponentMeta):
@@ -105,6 +86,43 @@ class StatusLine(Piece):
     draws = "status"
 
 
+class Line(Piece):
+    """One line of news: figures, or a problem. value: {"text": str, "problem": bool}."""
+
+    draws = "line"
+
+
+class TokenStrip(Piece):
+    """A text as its tokens, shaded by surprise. Triggers `select` with {"index": int} when one is chosen.
+
+    value: {"tokens": [{"text": str, "id": int, "surprise": 0..1, "title": str}], "chosen": int, "from": int}; only
+    `tokens` with `text` and `id` is needed. `from` is the place in the whole text of the first one shown.
+    """
+
+    draws = "tokens"
+    triggers = ("select",)
+
+
+class ProbabilityBars(Piece):
+    """Candidates for the next token, likeliest first: what the model says, what the chain leaves, what was chosen.
+
+    value: {"rows": [{"text": str, "id": int, "raw": 0..1, "final": 0..1, "cut": str, "chosen": bool}]}; `cut` says why
+    a token is out and is empty for those that stay.
+    """
+
+    draws = "bars"
+
+
+class Meter(Piece):
+    """How much of something is used.
+
+    value: {"label": str, "text": str, "total": number, "parts": [{"amount": number, "label": str, "kind": str}]};
+    `kind` is one of the colours with a meaning: raw, kept, cut, chosen.
+    """
+
+    draws = "meter"
+
+
 class ChatView(Piece):
     """The whole Chat tab: list of chats, messages, composer. Talks to one server function."""
 
@@ -134,9 +152,3 @@ class SessionView(Piece):
     """Language, theme, memory, versions, flags. Talks to one server function."""
 
     draws = "session"
-
-
-class Line(Piece):
-    """One line of news: figures, or a problem. value: {"text": str, "problem": bool}."""
-
-    draws = "line"

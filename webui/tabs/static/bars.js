@@ -30,4 +30,5 @@
     return el("div.bars", {}, key, el("ol.candidates", { "aria-label": t("bars.label") }, ...rows.map(row)));
   };
   Lab.percent = percent;
+  Lab.drawings.bars = Lab.shows((value) => Lab.bars(value.rows));
 })();

@@ -160,10 +160,17 @@ window.Lab = (() => {
     drawings[name](root, tools);
   }
 
+  // The drawing of a piece that only shows its value: `make(value, trigger)` gives the node, anew whenever it changes.
+  const shows = (make) => (root, { props, watch, trigger }) => {
+    const show = () => root.replaceChildren(...(props.value ? [make(props.value, trigger)] : []));
+    watch("value", show);
+    show();
+  };
+
   // Run `show` each time a piece comes into view, so that hidden tabs ask nothing.
   function whenShown(root, show) {
     new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) show(); }).observe(root);
   }
 
-  return { whenShown, start, t, el, icon, iconButton, ask, wait, later, copy, toast, openTab, draw, drawings, setTheme, isDark };
+  return { shows, whenShown, start, t, el, icon, iconButton, ask, wait, later, copy, toast, openTab, draw, drawings, setTheme, isDark };
 })();

@@ -30,3 +30,4 @@ Lab.tokenStrip = (tokens, { chosen = -1, from = 0, pick } = {}) => {
   });
   return strip;
 };
+Lab.drawings.tokens = Lab.shows((value, trigger) => Lab.tokenStrip(value.tokens, { ...value, pick: (index) => trigger("select", { index }) }));
