@@ -59,13 +59,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("verbose", "flag", False, "Print what the engine prints."),
 )
 
-_FIELDS = {
+FIELDS = {
     "n_ctx": (0, 1 << 24),
     "n_gpu_layers": (-1, 10000),
     "threads": (0, 512),
     "slots": (0, 64),
     "n_batch": (128, 8192),
 }
+"""LoadSpec's own numbers and their legal ranges."""
 
 
 def check_spec(spec: LoadSpec) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def check_spec(spec: LoadSpec) -> dict[str, Any]:
 
     The fake engine's options are its own: they are not looked at.
     """
-    for name, (low, high) in _FIELDS.items():
+    for name, (low, high) in FIELDS.items():
         _check_number(name, getattr(spec, name), low, high, whole=True)
     if 0 < spec.n_ctx < 64:
         raise BadValue(f"n_ctx must be 0 (the model's own) or at least 64, not {spec.n_ctx}.", param="n_ctx")
