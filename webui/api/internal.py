@@ -107,6 +107,8 @@ def router(services: Services, generations: Generations) -> APIRouter:
             "slots": info.slots if info else 0,
             "stage": status.stage,
             "progress": status.progress,
+            "message": status.sentence,
+            "active": models.active,
         }
 
     @routes.get("/model/list", summary="What could be loaded")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from webui.runtime.session import NOTHING, ModelStatus, Session, loading_status
 from webui.runtime.supervisor import Restarts, Worker
 from webui.types import Failed, GenerationRequest, LoadSpec, ModelInfo, model_info_from_dict
 from webui.worker.wire import Frame
+
+log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 1.0
 CLOSE_SECONDS = 3.0
@@ -302,6 +305,7 @@ class Models:
             session.client.fail_all(NoModel("The model was unloaded.", code="model_unloaded"))
             return
         self._session = None
+        log.warning("%s", ending.sentence)
         values = {"detail": ending.detail, "cause": ending.code}
         session.client.fail_all(WorkerDied(ending.sentence, values=values))
         again = self._restarts.crashed()
