@@ -7,6 +7,7 @@ from typing import Any
 
 from webui.chat.conversation import ReplySettings
 from webui.errors import BadValue
+from webui.lab.export import chain_data, plain
 from webui.preferences import Preferences
 from webui.samplers import BALANCED, Chain
 from webui.types import Step
@@ -27,19 +28,13 @@ def keep_chain(preferences: Preferences, steps: Iterable[Any]) -> Chain:
     """Check a whole chain, then keep it; a bad value changes nothing. Balanced is kept as nothing at all."""
     chain = Chain.parse(steps)
     same = chain.steps == Chain.parse(BALANCED).steps
-    preferences.set(chain=[] if same else [[step.sampler, values_as_json(step.values)] for step in chain.steps])
+    preferences.set(chain=[] if same else chain_data(chain.steps))
     return chain
 
 
 def values_as_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A step's values with tuples as lists and token ids as text."""
-    return {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): number for key, number in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+    """A step's values in what JSON can say."""
+    return {name: plain(value) for name, value in values.items()}
 
 
 def reply_settings(preferences: Preferences) -> ReplySettings:

@@ -6,15 +6,14 @@ The samplers' own declarations make every row; nothing here knows a sampler by n
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from webui.chosen import chosen_chain, keep_chain, values_as_json
 from webui.errors import BadValue
 from webui.preferences import Preferences
-from webui.samplers import BALANCED, SAMPLERS, Chain
-from webui.samplers.declare import Param, Sampler
+from webui.samplers import BALANCED, Chain
 from webui.services import Services
 from webui.tabs.asking import Answer, Asked, server_function
+from webui.tabs.declared import tell_samplers
 from webui.tabs.pieces import ChainEditor
 from webui.tabs.words import Words
 
@@ -26,8 +25,7 @@ class ChainServer:
         self._preferences = preferences
 
     async def _ask_get(self, words: Words, asked: Asked) -> Answer:
-        declared = {name: _sampler(sampler, words.language) for name, sampler in SAMPLERS.items()}
-        return {**self._stages(words), "samplers": declared}
+        return {**self._stages(words), "samplers": tell_samplers(words.language)}
 
     async def _ask_set(self, words: Words, asked: Asked) -> Answer:
         """Check the whole chain, then keep it; a bad value changes nothing."""
@@ -54,32 +52,6 @@ class ChainServer:
             for stage in chain.stages
         ]
         return {"stages": stages, "balanced": not self._preferences["chain"]}
-
-
-def _sampler(sampler: Sampler, language: str) -> dict[str, Any]:
-    return {
-        "title": sampler.title[language],
-        "summary": sampler.summary[language],
-        "formula": sampler.formula,
-        "family": sampler.family,
-        "neutral": values_as_json(sampler.neutral()),
-        "defaults": values_as_json({p.name: p.default for p in sampler.params}),
-        "params": [_param(param, language) for param in sampler.params],
-    }
-
-
-def _param(param: Param, language: str) -> dict[str, Any]:
-    return {
-        "name": param.name,
-        "label": param.label[language],
-        "help": param.help[language],
-        "kind": param.kind,
-        "slider": param.slider,
-        "legal": param.legal,
-        "step": param.step,
-        "choices": param.choices,
-        "advanced": param.advanced,
-    }
 
 
 def build(services: Services, elem_id: str) -> ChainEditor:

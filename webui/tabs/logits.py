@@ -29,6 +29,7 @@ from webui.samplers import BALANCED, Chain
 from webui.services import Services
 from webui.tabs import logits_answers as tell
 from webui.tabs.asking import Answer, Asked, answer, asks_of, number, text, words_for
+from webui.tabs.declared import tell_samplers
 from webui.tabs.logits_looks import Look, Looks
 from webui.tabs.pieces import Piece
 from webui.tabs.words import Words
@@ -73,7 +74,7 @@ class LogitsServer:
         return {
             "words": words.starting_with("logits."),
             "language": words.language,
-            "samplers": tell.tell_samplers(words.language),
+            "samplers": tell_samplers(words.language),
             "chain": chain_data(chosen_chain(preferences)),
             "balanced": chain_data(BALANCED),
             "seed": max(0, preferences["seed"]),

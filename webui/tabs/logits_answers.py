@@ -11,7 +11,6 @@ from typing import Any
 
 from webui.lab.draws import Draws
 from webui.lab.explain import explain
-from webui.lab.export import chain_data
 from webui.lab.find import Fate
 from webui.lab.funnel import Funnel, StageView
 from webui.lab.minis import mini
@@ -19,9 +18,7 @@ from webui.lab.picture import Picture
 from webui.lab.rows import KeptRow
 from webui.lab.texts import number, percent, visible
 from webui.lab.walk import Tree
-from webui.samplers import SAMPLERS
 from webui.samplers.chain import Chain
-from webui.samplers.declare import Param, Sampler
 
 Answer = dict[str, Any]
 STRIP = 64
@@ -141,34 +138,3 @@ def tell_draws(draws: Draws, texts: Sequence[str]) -> Answer:
     ]
     told["text"] = visible(texts[draws.first], draws.first)
     return told
-
-
-def tell_samplers(language: str) -> Answer:
-    """The samplers there are, as their declarations have them."""
-    return {name: _tell_sampler(sampler, language) for name, sampler in SAMPLERS.items()}
-
-
-def _tell_sampler(sampler: Sampler, language: str) -> Answer:
-    (_, neutral), (_, defaults) = chain_data(Chain.parse([[sampler.name, sampler.neutral()], [sampler.name, {}]]).steps)
-    return {
-        "title": sampler.title[language],
-        "summary": sampler.summary[language],
-        "family": sampler.family,
-        "neutral": neutral,
-        "defaults": defaults,
-        "params": [_tell_param(param, language) for param in sampler.params],
-    }
-
-
-def _tell_param(param: Param, language: str) -> Answer:
-    return {
-        "name": param.name,
-        "label": param.label[language],
-        "help": param.help[language],
-        "kind": param.kind,
-        "slider": param.slider,
-        "legal": param.legal,
-        "step": param.step,
-        "choices": param.choices,
-        "advanced": param.advanced,
-    }

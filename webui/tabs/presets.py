@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from webui.chosen import chosen_chain, keep_chain, values_as_json
+from webui.chosen import chosen_chain, keep_chain
 from webui.errors import BadValue
+from webui.lab.export import chain_data
 from webui.samplers import Chain
 from webui.samplers.declare import Text
 from webui.samplers.preset_import import import_preset
@@ -63,7 +64,7 @@ class PresetServer:
         def delete() -> Answer:
             preset = self._presets.load(name)
             self._presets.delete(name)
-            steps = [[step.sampler, values_as_json(step.values)] for step in preset.steps]
+            steps = chain_data(preset.steps)
             note = {"en": preset.note.en, "ru": preset.note.ru}
             return {**self._list(words), "deleted": {"name": name, "steps": steps, "note": note}}
 
