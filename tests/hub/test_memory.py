@@ -18,10 +18,12 @@ from webui.hub.memory import (
     MIB,
     PROGRAM,
     Plan,
+    Share,
     best_gpu_layers,
     context_table,
     estimate,
     largest_context,
+    per_gpu,
     plan_of,
     together,
     verdict,
@@ -118,6 +120,20 @@ def test_tied_output_is_copied_to_the_gpu(shapes: dict[str, Shape]) -> None:
     assert whole.ram.weights == shape.input_bytes
 
 
+def test_each_gpu_holds_its_layers_and_together_the_whole(shapes: dict[str, Shape]) -> None:
+    shape = shapes["Llama 3.1 8B"]
+    pair = Machine(64 * GIB, 64 * GIB, (Gpu("a", 24 * GIB, 24 * GIB), Gpu("b", 8 * GIB, 8 * GIB)))
+    for plan in (Plan(8192, gpu_layers=33, gpus=2), Plan(8192, gpu_layers=20, gpus=2, offload_kv=False)):
+        shared = per_gpu(shape, plan, pair)
+        assert sum(share.total for share in shared) == estimate(shape, plan).gpu.total
+    whole = per_gpu(shape, Plan(8192, gpu_layers=33, gpus=2), pair)
+    assert [share.cache for share in whole] == [25 * 32 * MIB, 7 * 32 * MIB], "33 parts, three quarters to the first"
+    even = per_gpu(shape, Plan(8192, gpu_layers=33, gpus=2), pair, (1, 1))
+    assert [share.cache for share in even] == [17 * 32 * MIB, 15 * 32 * MIB], "the output counts as the second's"
+    assert per_gpu(shape, Plan(8192), pair) == (Share(), Share())
+    assert per_gpu(shape, Plan(8192), Machine(GIB, GIB)) == ()
+
+
 def test_automatic_layers_fill_the_gpu_and_no_more(shapes: dict[str, Shape]) -> None:
     shape = shapes["Llama 3.1 8B"]
     assert best_gpu_layers(shape, Plan(8192), Machine(64 * GIB, 64 * GIB)) == 0
@@ -206,7 +222,7 @@ def test_plan_is_what_the_engine_makes_of_the_spec(spec: dict[str, Any]) -> None
 
 def test_a_processs_memory_is_told() -> None:
     used = used_by(os.getpid())
-    assert used is not None and used.ram > 20 * MIB and used.gpu == 0
+    assert used is not None and used.ram > used.own > 5 * MIB and used.gpu == 0
     assert used_by(2**22 + 1) is None
 
 

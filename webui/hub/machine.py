@@ -48,19 +48,23 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Bytes a process holds: in RAM (mapped weights that have been read are counted in) and on all GPUs."""
+    """Bytes a process holds: in RAM (mapped weights that have been read are counted in) and on all GPUs.
+
+    `own` is the part of `ram` that nobody else can be given before the process ends; mapped weights count as free.
+    """
 
     ram: int
     gpu: int = 0
+    own: int = 0
 
 
 def used_by(pid: int) -> Used | None:
     """What the process `pid` holds now; None if it has ended."""
     try:
-        ram = psutil.Process(pid).memory_info().rss
+        memory = psutil.Process(pid).memory_info()
     except psutil.Error:
         return None
-    return Used(ram, _nvidia_used_by(pid))
+    return Used(memory.rss, _nvidia_used_by(pid), memory.rss - getattr(memory, "shared", 0))
 
 
 def machine_now() -> Machine:

@@ -9,13 +9,15 @@ To call (all fast enough for every slider move):
 - `estimate(shape, plan)`: Estimate with `.ram` and `.gpu` (weights, cache, compute, program; `.total`).
 - `verdict(estimate, machine)`: Verdict with `.code` (fits, tight, from_disk, too_large), `.values`, `.sentence`.
 - `best_gpu_layers(shape, plan, machine)`: how many layers fit ("auto").
+- `per_gpu(shape, plan, machine, shares)`: the GPU part of the estimate, a Share for each GPU.
 - `together(estimates)`: several models as one Estimate, for the verdict on a set.
 - `context_table(shape, plan, machine)`: rows over contexts; `largest_context(...)`: the most that still fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -165,6 +167,28 @@ def estimate(shape: Shape, plan: Plan) -> Estimate:
     ram = Share(ram_weights, cpu_cache, host + rows, PROGRAM)
     gpu = Share(gpu_weights, gpu_cache, plan.gpus * _graph(shape, plan, output=True), plan.gpus * DRIVER)
     return Estimate(ram, gpu, plan)
+
+
+def per_gpu(shape: Shape, plan: Plan, machine: Machine, shares: Sequence[float] = ()) -> tuple[Share, ...]:
+    """What each GPU holds of the estimate: layers in a row, by `shares` (tensor_split) or by what each has free."""
+    count = len(machine.gpus)
+    if not count or not plan.gpu_layers:
+        return tuple(Share() for _ in machine.gpus)
+    given = [float(share) for share in shares[:count]] + [0.0] * (count - len(shares[:count]))
+    parts = given if any(given) else [float(gpu.free) for gpu in machine.gpus]
+    total = sum(parts) or 1.0
+    bounds = [sum(parts[: number + 1]) / total for number in range(count)]
+    weights, cache = [0] * count, [0] * count
+    first = max(0, len(shape.layers) + 1 - plan.gpu_layers)
+    for number in range(first, len(shape.layers) + 1):
+        place = min(bisect_right(bounds, (number - first) / plan.gpu_layers), count - 1)
+        if number == len(shape.layers):
+            weights[place] += shape.output_bytes + (shape.input_bytes if shape.tied else 0)
+        else:
+            weights[place] += shape.layers[number].weights
+            cache[place] += _cache(shape.layers[number], plan) if plan.offload_kv else 0
+    graph = _graph(shape, plan, output=True)
+    return tuple(Share(w, c, graph, DRIVER) for w, c in zip(weights, cache, strict=True))
 
 
 def _cells(plan: Plan) -> int:
