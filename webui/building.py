@@ -16,6 +16,7 @@ def build_services(settings: Settings, library: Library, problem: WebUIError | N
     from webui.chat.conversation import Conversations
     from webui.chat.history import History
     from webui.chosen import reply_settings
+    from webui.hub.comparing import Comparer
     from webui.hub.quantise import Quantiser
     from webui.hub.queue import Downloads
     from webui.hub.search import Hub
@@ -36,6 +37,7 @@ def build_services(settings: Settings, library: Library, problem: WebUIError | N
         hub=hub,
         downloads=Downloads(folder, hub, on_done=lambda _: library.scan()),
         quantiser=Quantiser(folder, on_done=lambda _: library.scan()),
+        comparer=Comparer(settings.data_dir, threads=settings.threads),
         problem=problem,
     )
 

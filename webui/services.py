@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from webui.chat.conversation import Conversations
 from webui.errors import WebUIError
+from webui.hub.comparing import Comparer
 from webui.hub.library import Library
 from webui.hub.quantise import Quantiser
 from webui.hub.queue import Downloads
@@ -27,11 +28,13 @@ class Services:
     hub: Hub
     downloads: Downloads
     quantiser: Quantiser
+    comparer: Comparer
     problem: WebUIError | None = None
 
     async def close(self) -> None:
         """End what runs (downloads go on at the next start), then flush what is kept; in this order."""
         await self.downloads.close()
         await self.quantiser.close()
+        await self.comparer.close()
         await self.conversations.close()
         await self.models.close()

@@ -187,7 +187,7 @@ async def test_compare_refuses_what_cannot_be_compared(starter: ModelEntry, tmp_
 async def test_a_text_that_is_too_short_is_told(starter: ModelEntry, tmp_path: Path) -> None:
     with pytest.raises(WebUIError) as caught:
         await compare_quality(starter, starter, "Too short.", scratch_folder=tmp_path)
-    assert "at least 16" in caught.value.message and caught.value.code == "bad_value"
+    assert "at least 16" in caught.value.message and caught.value.code == "compare_short"
 
 
 async def test_a_process_that_dies_is_one_sentence() -> None:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.hub.fake_hub import FakeHub
+from webui.errors import BadValue
 from webui.hub import advice
 from webui.hub.client import make_impatient
 from webui.hub.faults import HubFault
@@ -141,9 +142,27 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", " hf_x ")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
-    assert Hub.from_environment() == Hub("http://mirror.example", "hf_x", False)
+    found = Hub.from_environment()
+    assert found == Hub("http://mirror.example", "hf_x", False, token_from="variable")
+    assert "hf_x" not in repr(found)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert Hub.from_environment().offline
+
+
+def test_token_and_address_for_one_run() -> None:
+    hub = Hub("http://mirror.example", "hf_old", token_from="variable")
+    assert (hub.with_token(" hf_new ").token, hub.with_token("hf_new").token_from) == ("hf_new", "page")
+    assert (hub.with_token("").token, hub.with_token("").token_from) == ("", "")
+    assert hub.at("http://mirror.example/") is hub
+    other = hub.at("http://127.0.0.1:9/hub/")
+    assert (other.endpoint, other.token, other.token_from) == ("http://127.0.0.1:9/hub", "", "")
+    assert hub.at("").endpoint == "https://huggingface.co"
+    for bad in ("hf_a\nX-Evil: 1", "hf a", "жетон", "x" * 500):
+        with pytest.raises(BadValue):
+            hub.with_token(bad)
+    for bad in ("ftp://x.example", "mirror.example", "http://", "http://u:p@x.example", "http://x:y", "http://a b"):
+        with pytest.raises(BadValue):
+            hub.at(bad)
 
 
 def test_the_token_of_a_login_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -117,6 +117,11 @@ def suggest(entries: Sequence[Entry], machine: Machine, context: int = CONTEXT) 
     return tuple(sorted(found, key=lambda one: (order[one.code], -one.entry.rank)))
 
 
+def verdicts(entry: Entry, machine: Machine, context: int = CONTEXT) -> Mapping[str, Verdict]:
+    """Whether each quantisation of a model fits here, the smallest first."""
+    return {name: _verdict(entry, name, machine, context) for name in sorted(entry.sizes, key=entry.sizes.__getitem__)}
+
+
 def _suggestion(entry: Entry, machine: Machine, context: int) -> Suggestion:
     """The usual four bits where they fit; more bits only where they leave half of the memory free."""
     names = sorted(entry.sizes, key=lambda name: entry.sizes[name])

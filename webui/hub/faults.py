@@ -4,9 +4,10 @@ The page translates by `code` and `values` (problem.<code> in the locale files).
 
 Codes and their values: hub_offline; hub_unreachable (host); hub_stalled (file, seconds); hub_gated (repo); hub_token;
 hub_no_repo (repo); hub_no_revision (repo, revision); hub_no_file (repo, file); hub_rate_limited (seconds); hub_captive
-(host); hub_broken (status, host); hub_checksum (file); hub_changed (file, expected, found); hub_disk_full (folder, need
-and free in bytes, need_gb, free_gb); hub_not_written (folder, reason); hub_pickle (file); hub_nothing (repo);
-hub_bad_name (name); hub_bad_reference (text); hub_other_site (host); hub_exists (name); hub_busy (name).
+(host); hub_broken (status, host); hub_no_range (host, file); hub_checksum (file); hub_changed (file, expected, found);
+hub_disk_full (folder, need and free in bytes, need_gb, free_gb); hub_not_written (folder, reason); hub_pickle (file);
+hub_nothing (repo); hub_bad_name (name); hub_bad_reference (text); hub_other_site (host); hub_exists (name); hub_busy
+(name).
 """
 
 from __future__ import annotations
@@ -117,6 +118,18 @@ class WrongChecksum(HubFault):
     def __init__(self, file: str) -> None:
         sentence = f"{file} arrived damaged (its sha256 is wrong) and was deleted: download it again."
         super().__init__(sentence, values={"file": file})
+
+
+class NoRange(HubFault):
+    code = "hub_no_range"
+    retry = True
+
+    def __init__(self, host: str, file: str) -> None:
+        sentence = (
+            f"{host} cannot continue a download that broke off: {file} was begun again from its first byte; a mirror "
+            "(HF_ENDPOINT) may do better."
+        )
+        super().__init__(sentence, values={"host": host, "file": file})
 
 
 class Changed(HubFault):

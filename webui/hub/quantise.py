@@ -5,6 +5,7 @@ leaves nothing. Knows nothing of pages.
 
 To call: `quantiser = Quantiser(model_folder)`, then
 - `choices(entry)`: what the model can be made into: TypeChoice with words, estimated size, `needs_matrix`, `advice`;
+- `free_name(folder, entry, "Q4_K_M")`: a name for the new file that is not taken yet;
 - `await quantiser.start(entry, "Q4_K_M")` (with `matrix=path` for the types that need one): returns at once;
 - `quantiser.view()`: QuantiseView (state, progress, tensor, seconds_left, target, sizes, problem) or None;
 - `await quantiser.cancel()`, `.close()`; `on_done` is called with the path of a finished file;
@@ -123,14 +124,16 @@ class Quantiser:
     ) -> QuantiseView:
         """Begin. What can be known to fail fails here, with a sentence."""
         if self._task is not None and not self._task.done():
-            raise Busy("A model is being quantised already: wait for it, or cancel it.")
+            raise Busy("A model is being quantised already: wait for it, or cancel it.", code="quantising")
         choice = next((choice for choice in choices(entry) if choice.name == type_name), None)
         if choice is None:
             raise BadValue(f"There is no quantisation {type_name!r} to choose.", param="type")
         if choice.needs_matrix and matrix is None:
             sentence = f"{type_name} needs an importance matrix: choose an imatrix file, or a type of 3 bits or more."
             raise BadValue(sentence, param="matrix", code="quantise_needs_matrix", values={"type": type_name})
-        target = safe_child(self.folder, name or _new_name(entry, type_name))
+        target = safe_child(self.folder, name or new_name(entry, type_name))
+        if target.suffix.lower() != ".gguf":
+            raise BadValue("The name of the new file must end in .gguf.", param="name", code="quantise_name")
         if target.exists():
             raise Exists(target.name)
         await asyncio.to_thread(self._check_space, choice.size)
@@ -210,7 +213,15 @@ def _finish(part: Path, target: Path) -> None:
     part.rename(target)
 
 
-def _new_name(entry: ModelEntry, type_name: str) -> str:
+def free_name(folder: Path, entry: ModelEntry, type_name: str) -> str:
+    """A file name that is not taken yet: the usual one, or with a number."""
+    name, number = new_name(entry, type_name), 2
+    while (folder / name).exists():
+        name, number = f"{new_name(entry, type_name)[:-5]}-{number}.gguf", number + 1
+    return name
+
+
+def new_name(entry: ModelEntry, type_name: str) -> str:
     """The model's name with the new quantisation in place of the old one."""
     stem = entry.name.rsplit("/", 1)[-1]
     old = quantisation_in(f"{stem}.gguf")

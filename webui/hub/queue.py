@@ -9,6 +9,7 @@ To call: `downloads = Downloads(model_folder, hub)`, once `await downloads.start
 - `downloads.views()`: every job, oldest first, with state, done, total, speed, seconds_left, problem;
 - `await downloads.pause(id)`, `.resume(id)` (also tries a failed one again, or one that rests), `.cancel(id)`,
   `.forget(id)` (takes a finished or failed one off the list), `.close()` (stops; the next start goes on);
+- `await downloads.sooner(id)` (one place up among those that wait), `.use(hub)` (another token or address);
 - `on_done`: called with the path of each finished model, for the library to look again.
 """
 
@@ -55,6 +56,8 @@ class JobView:
     problem: str = ""
     code: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+    notice: HubFault | None = None
+    """Trouble on the way that did not end it."""
 
     @property
     def share(self) -> float:
@@ -102,6 +105,7 @@ class Downloads:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._resting: dict[str, asyncio.TimerHandle] = {}
         self._rests: dict[str, int] = {}
+        self._notices: dict[str, HubFault] = {}
         self._client: httpx.AsyncClient | None = None
         self._lock: DataDir | None = None
         self._closed = False
@@ -173,8 +177,26 @@ class Downloads:
         self._jobs.pop(id, None)
         self._done.pop(id, None)
         self._speeds.pop(id, None)
+        self._notices.pop(id, None)
         await asyncio.to_thread(job.delete)
         self._pump()
+
+    async def sooner(self, id: str) -> None:
+        """Let one that waits take the place of the waiting one before it."""
+        job = self._job(id)
+        waiting = [other for other in self._jobs.values() if other.state == "waiting"]
+        place = next((number for number, other in enumerate(waiting) if other is job), 0)
+        if not place:
+            return
+        before = waiting[place - 1]
+        job.created, before.created = before.created, job.created
+        self._save(job)
+        self._save(before)
+        self._jobs = {one.id: one for one in sorted(self._jobs.values(), key=lambda one: one.created)}
+
+    def use(self, hub: Hub) -> None:
+        """From now on ask this hub: for the next file of what runs, and for everything that waits."""
+        self.hub = hub
 
     async def forget(self, id: str) -> None:
         """Take a finished one off the list; the model stays."""
@@ -238,6 +260,7 @@ class Downloads:
                 return
             if job.state == "waiting" and job.id not in self._tasks and job.id not in self._resting:
                 self._become(job, "running")
+                self._notices.pop(job.id, None)
                 self._speeds[job.id] = _Speed()
                 task = asyncio.get_running_loop().create_task(self._run(job), name=f"download {job.offer.title}")
                 self._tasks[job.id] = task
@@ -313,7 +336,11 @@ class Downloads:
                 file.git_oid,
                 self.hub.headers(),
             )
-            await fetch(self._client, source, job.part(number), progress=saw, patience=self._patience)
+
+            def noticed(fault: HubFault) -> None:
+                self._notices[job.id] = fault
+
+            await fetch(self._client, source, job.part(number), progress=saw, notice=noticed, patience=self._patience)
             await asyncio.to_thread(check_content, job, number)
             job.mark_whole(number)
         self._become(job, "checking")
@@ -339,4 +366,5 @@ class Downloads:
             str(problem.get("message", "")),
             str(problem.get("code", "")),
             dict(problem.get("values", {})),
+            self._notices.get(job.id),
         )

@@ -16,11 +16,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
+from webui.errors import BadValue
 from webui.hub.client import make_impatient, translated
 from webui.hub.faults import BadName, NoFile, NoRevision, Offline, Unreachable
 from webui.hub.quants import BITS
@@ -29,11 +30,14 @@ from webui.hub.reference import DEFAULT_ENDPOINT, MAIN, Reference, is_safe_path
 T = TypeVar("T")
 PATIENCE = 30.0
 AGENT = "sampler-lab"
+LONGEST_TOKEN = 400
 _FILTERS: Mapping[str, str | None] = {"gguf": "gguf", "exl2": "exl2", "lora": "lora", "any": None}
 _EXPAND = ("downloads", "likes", "gated", "gguf", "lastModified", "tags")
 
 SearchKind = Literal["gguf", "exl2", "lora", "any"]
 Sort = Literal["downloads", "likes", "last_modified", "trending_score"]
+TokenFrom = Literal["", "variable", "login", "page"]
+"""Who gave the token: nobody, HF_TOKEN, `hf auth login`, or somebody on the page for this run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,10 @@ class RepoView:
 @dataclass(frozen=True, slots=True)
 class Hub:
     endpoint: str = DEFAULT_ENDPOINT
-    token: str = ""
+    token: str = field(default="", repr=False)
     offline: bool = False
     patience: float = PATIENCE
+    token_from: TokenFrom = ""
 
     @classmethod
     def from_environment(cls) -> Hub:
@@ -94,9 +99,32 @@ class Hub:
         endpoint = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or DEFAULT_ENDPOINT
         offline = any(_is_true(os.environ.get(name)) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
         token = os.environ.get("HF_TOKEN", "").strip()
+        given: TokenFrom = "variable" if token else ""
         if not token and not offline and not _is_true(os.environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN")):
             token = _kept_token()
-        return cls(endpoint, token, offline)
+            given = "login" if token else ""
+        return cls(endpoint, token, offline, token_from=given)
+
+    def with_token(self, token: str) -> Hub:
+        """The same hub asked with another token (or none), for this run only."""
+        given = token.strip()
+        if given and not (given.isascii() and given.isprintable() and " " not in given and len(given) <= LONGEST_TOKEN):
+            raise BadValue("This is no token: it has no blanks and begins with hf_.", param="token", code="no_token")
+        return replace(self, token=given, token_from="page" if given else "")
+
+    def at(self, address: str) -> Hub:
+        """Another hub, for this run only. The token stays behind: it belongs to the hub it was made at."""
+        given = address.strip().rstrip("/") or DEFAULT_ENDPOINT
+        try:
+            parts = urlsplit(given)
+            good = parts.scheme in ("http", "https") and parts.hostname and not (parts.username or parts.query)
+            _ = parts.port
+        except ValueError:
+            good = False
+        if not good or not given.isprintable() or " " in given:
+            sentence = f"{address[:80]!r} is no address: write one like https://hf-mirror.com."
+            raise BadValue(sentence, param="endpoint", code="no_address", values={"text": address[:80]})
+        return self if given == self.endpoint else replace(self, endpoint=given, token="", token_from="")
 
     @property
     def host(self) -> str:

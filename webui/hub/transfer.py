@@ -35,6 +35,7 @@ from webui.hub.faults import (
     Gated,
     HubFault,
     NoFile,
+    NoRange,
     NotWritten,
     OtherSite,
     Pickle,
@@ -52,6 +53,9 @@ _PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x
 
 Progress = Callable[[int], None]
 """Called with the bytes the partial file now has."""
+
+Notice = Callable[[HubFault], None]
+"""Told of trouble that does not end the transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,14 @@ class Patience:
     """Seconds before the first of these; each further one waits twice as long."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Who hears of a transfer."""
+
+    progress: Progress
+    notice: Notice
+
+
 def new_client(patience: Patience | None = None) -> httpx.AsyncClient:
     """A client for transfers. Redirects are followed here, by hand, so that no header goes where it should not."""
     wait = patience or Patience()
@@ -94,6 +106,7 @@ async def fetch(
     part: Path,
     *,
     progress: Progress = lambda done: None,
+    notice: Notice = lambda fault: None,
     patience: Patience | None = None,
 ) -> None:
     """Bring `part` up to the whole file and check it. What a fault leaves in `part` is continued by the next call."""
@@ -102,19 +115,19 @@ async def fetch(
         with _Sink(source, part) as sink:
             await asyncio.to_thread(sink.take_in)
             progress(sink.size)
-            await _complete(client, source, sink, progress, wait)
+            await _complete(client, source, sink, _Told(progress, notice), wait)
             await asyncio.to_thread(sink.check)
     except OSError as error:
         raise _disk_fault(error, source, part) from error
 
 
-async def _complete(client: httpx.AsyncClient, source: Source, sink: _Sink, progress: Progress, wait: Patience) -> None:
+async def _complete(client: httpx.AsyncClient, source: Source, sink: _Sink, told: _Told, wait: Patience) -> None:
     """Ask for what is missing until nothing is; give up after some attempts in a row that brought nothing."""
     failures = 0
     while sink.size < source.size or (source.size == 0 and not sink.asked):
         before = sink.size
         try:
-            await _attempt(client, source, sink, progress)
+            await _attempt(client, source, sink, told)
             problem: HubFault = Stalled(source.path, wait.stall)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             problem = Unreachable(httpx.URL(source.url).netloc.decode())
@@ -128,11 +141,11 @@ async def _complete(client: httpx.AsyncClient, source: Source, sink: _Sink, prog
             return
         failures = 1 if sink.size > before else failures + 1
         if failures >= wait.attempts or isinstance(problem, RateLimited):
-            raise problem
+            raise sink.no_range if sink.no_range and isinstance(problem, Stalled) else problem
         await asyncio.sleep(min(wait.pause * 2 ** (failures - 1), 30.0))
 
 
-async def _attempt(client: httpx.AsyncClient, source: Source, sink: _Sink, progress: Progress) -> None:
+async def _attempt(client: httpx.AsyncClient, source: Source, sink: _Sink, told: _Told) -> None:
     headers = dict(source.headers)
     headers["Accept-Encoding"] = "identity"
     sink.asked = True
@@ -142,9 +155,12 @@ async def _attempt(client: httpx.AsyncClient, source: Source, sink: _Sink, progr
             headers["If-Range"] = sink.etag
     response = await open_following(client, source.url, headers)
     try:
+        if _begins_again(response, sink):
+            sink.no_range = NoRange(response.url.netloc.decode(), source.path)
+            told.notice(sink.no_range)
         if _answer(response, source, sink):
             sink.etag = _strong(response.headers.get("ETag", ""))
-            await _receive(response, source, sink, progress)
+            await _receive(response, source, sink, told.progress)
     finally:
         await response.aclose()
 
@@ -164,6 +180,12 @@ async def open_following(client: httpx.AsyncClient, url: str, headers: dict[str,
             sent.pop("Authorization", None)
         target = following
     raise Broken(httpx.URL(url).netloc.decode(), 310)
+
+
+def _begins_again(response: httpx.Response, sink: _Sink) -> bool:
+    """Whether the server sends what we have once more, although its file is still the same."""
+    same = _strong(response.headers.get("ETag", "")) in ("", sink.etag)
+    return response.status_code == 200 and sink.size > 0 and same
 
 
 def _answer(response: httpx.Response, source: Source, sink: _Sink) -> bool:
@@ -253,6 +275,7 @@ class _Sink:
         part.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = part.open("r+b" if part.exists() else "w+b")
         self.asked = False
+        self.no_range: NoRange | None = None
         self._etag = self._read_tag()
         self._begin()
 

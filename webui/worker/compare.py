@@ -96,12 +96,21 @@ def _loading(say: Say, turn: int, done: float) -> bool:
 
 def _check(engine: Engine, tokens: list[int], found: list[int]) -> None:
     if len(tokens) < FEWEST:
-        raise BadValue(f"The text has {len(tokens)} tokens and at least {FEWEST} are needed: take a longer one.")
+        raise BadValue(
+            f"The text has {len(tokens)} tokens and at least {FEWEST} are needed: take a longer one.",
+            code="compare_short",
+            values={"tokens": len(tokens), "fewest": FEWEST},
+        )
     if found != tokens:
-        raise BadValue("The two models cut the text into other tokens: only versions of one model can be compared.")
+        raise BadValue(
+            "The two models cut the text into other tokens: only versions of one model can be compared.",
+            code="compare_other_model",
+        )
     if engine.info.n_ctx < len(tokens):
         raise BadValue(
-            f"The model takes {engine.info.n_ctx} tokens and the text has {len(tokens)}: take a shorter one."
+            f"The model takes {engine.info.n_ctx} tokens and the text has {len(tokens)}: take a shorter one.",
+            code="compare_long",
+            values={"tokens": len(tokens), "most": engine.info.n_ctx},
         )
 
 
@@ -109,7 +118,10 @@ def _run(engine: Engine, tokens: list[int], scratch: Path, turn: int, figures: D
     """Read the text in small steps, all rows wanted. The first turn keeps them, the second compares."""
     shape, step = (len(tokens), engine.info.n_vocab), min(engine.max_rows, engine.chunk)
     if turn and scratch.stat().st_size != shape[0] * shape[1] * 4:
-        raise BadValue("The two models have different vocabularies: only versions of one model can be compared.")
+        raise BadValue(
+            "The two models have different vocabularies: only versions of one model can be compared.",
+            code="compare_other_model",
+        )
     kept = np.memmap(scratch, np.float32, "r" if turn else "w+", shape=shape)
     for start in range(0, len(tokens), step):
         piece = tokens[start : start + step]
