@@ -113,6 +113,31 @@ class Engine(Protocol):
         """Change the scales of the adapters that were loaded, by the path they were loaded from; 0 switches one off."""
         ...
 
+    def embedder(self, n_ctx: int) -> Embedder:
+        """Something that makes vectors of texts of up to `n_ctx` tokens; whoever asks closes it.
+
+        WebUIError "embeddings_not_supported" if this model cannot."""
+        ...
+
+    def close(self) -> None: ...
+
+
+Pooling = Literal["mean", "first", "last"]
+"""Which of a text's vectors stand for the whole: their mean, or one of them."""
+
+
+class Embedder(Protocol):
+    """One text after another, in pieces of at most `chunk` tokens; the engine's slots never notice."""
+
+    size: int
+    n_ctx: int
+    chunk: int
+    pooling: Pooling
+
+    def read(self, tokens: Sequence[int], position: int) -> NDArray[np.float32]:
+        """The vectors of these tokens, one a row; position 0 begins a new text."""
+        ...
+
     def close(self) -> None: ...
 
 

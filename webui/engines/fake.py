@@ -36,8 +36,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from webui.engines.base import Aborted, AbortFlag, Chunk, EngineError, Progress, Row
+from webui.engines.base import Aborted, AbortFlag, Chunk, EngineError, Pooling, Progress, Row
 from webui.engines.fake_script import Fault, Script
 from webui.errors import LoadCancelled, LoadFailed
 from webui.types import LoadSpec, ModelInfo
@@ -251,8 +252,33 @@ class FakeEngine:
     def set_adapters(self, scales: Mapping[str, float]) -> None:
         self.adapters = dict(scales)
 
+    def embedder(self, n_ctx: int) -> FakeEmbedder:
+        return FakeEmbedder(n_ctx)
+
     def close(self) -> None:
         self._slots.clear()
+
+
+class FakeEmbedder:
+    """A fixed vector for each token, so that texts of the same words are alike."""
+
+    size = 64
+    chunk = 16
+    pooling: Pooling = "mean"
+
+    def __init__(self, n_ctx: int) -> None:
+        self.n_ctx = n_ctx
+        self._read = 0
+
+    def read(self, tokens: Sequence[int], position: int) -> NDArray[np.float32]:
+        if position not in (0, self._read) or position + len(tokens) > self.n_ctx or len(tokens) > self.chunk:
+            raise EngineError("the text is not read in its order")
+        self._read = position + len(tokens)
+        rows = [np.random.Generator(np.random.PCG64(token)).standard_normal(self.size) for token in tokens]
+        return np.asarray(rows, np.float32)
+
+    def close(self) -> None:
+        self.n_ctx = 0
 
 
 def open_fake(spec: LoadSpec, progress: Progress, abort: AbortFlag) -> FakeEngine:

@@ -14,6 +14,7 @@ from llama_cpp import llama_cpp as lib
 from numpy.typing import NDArray
 
 from webui.engines.base import Aborted, AbortFlag, Chunk, EngineError, Progress, Row
+from webui.engines.llamacpp_embed import LlamaCppEmbedder
 from webui.engines.llamacpp_open import MAX_ROWS, Opened, open_model
 from webui.errors import BadValue
 from webui.load_options import check_spec
@@ -181,6 +182,9 @@ class LlamaCpp:
         handles = (lib.llama_adapter_lora_p_ctypes * len(active))(*(handle for handle, _ in active))
         numbers = (ctypes.c_float * len(active))(*(scale for _, scale in active))
         lib.llama_set_adapters_lora(self._context, handles, len(active), numbers)
+
+    def embedder(self, n_ctx: int) -> LlamaCppEmbedder:
+        return LlamaCppEmbedder(self._opened, n_ctx)
 
     def close(self) -> None:
         lib.llama_free(self._context)

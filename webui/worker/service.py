@@ -22,6 +22,7 @@ from webui.types import LoadSpec
 from webui.worker.checks import make_job, read_prompt
 from webui.worker.connection import Connection, end_process
 from webui.worker.constraint import GrammarVocabulary
+from webui.worker.embed import Embeddings, Vector
 from webui.worker.jobs import Job
 from webui.worker.output import failed
 from webui.worker.scheduler import Scheduler
@@ -48,6 +49,7 @@ class Service:
         self._engine: Engine | None = None
         self._scheduler: Scheduler | None = None
         self._grammars: GrammarVocabulary | None = None
+        self._embeddings: Embeddings | None = None
         self._answers: Mapping[str, Callable[[Frame, Engine, Scheduler], None]] = {
             "generate": self._generate,
             "cancel": lambda frame, _, scheduler: scheduler.cancel(frame["id"]),
@@ -55,6 +57,7 @@ class Service:
             "detokenize": self._detokenize,
             "logits": self._logits,
             "score": self._score,
+            "embed": self._embed,
             "adapters": self._adapters,
         }
 
@@ -154,6 +157,24 @@ class Service:
 
         scheduler.add(Job(frame["id"], prompt, on_rows=look))
 
+    def _embed(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
+        """The vector of a text; marks at its ends come as the model's own metadata want them."""
+        given = frame["prompt"]
+        if isinstance(given, str):
+            read_prompt(given, engine, add_bos=True, special=True, param="input")
+            given = engine.tokenize(given, add_bos=True, special=True)
+        tokens = read_prompt(given, engine, add_bos=False, special=True, param="input")
+
+        def tell(found: Vector | WebUIError) -> None:
+            if isinstance(found, WebUIError):
+                self._tell_error(frame, found)
+            else:
+                self._reply(frame, found.tobytes(), tokens=len(tokens))
+
+        if self._embeddings is None:
+            self._embeddings = Embeddings(engine, scheduler.call)
+        self._embeddings.add(tokens, tell)
+
     def _adapters(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
         """New LoRA scales; what the slots hold was computed with the old ones."""
         scales = {str(path): float(scale) for path, scale in frame["scales"].items()}
@@ -165,6 +186,8 @@ class Service:
                 self._tell_error(frame, error)
                 return
             scheduler.forget_all()
+            if self._embeddings is not None:
+                self._embeddings.forget()
             self._reply(frame)
 
         scheduler.call(change)
