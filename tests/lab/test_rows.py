@@ -88,3 +88,17 @@ def test_a_row_above_the_limit_is_not_kept() -> None:
     cache = RowCache(limit=row.nbytes - 1)
     assert cache.put(row) is row
     assert len(cache) == 0 and cache.nbytes == 0
+
+
+def test_rows_make_room_for_what_others_keep_under_the_same_limit() -> None:
+    rows = [KeptRow.of("m", (n,), example_row(1000, seed=n)) for n in range(4)]
+    cache = RowCache(limit=4 * rows[0].nbytes)
+    for row in rows[:3]:
+        cache.put(row)
+    cache.share(2 * rows[0].nbytes)
+    assert len(cache) == 2 and cache.get(rows[0].id) is None
+    cache.put(rows[3])
+    assert cache.nbytes + 2 * rows[0].nbytes <= 4 * rows[0].nbytes and cache.get(rows[3].id) is rows[3]
+    cache.share(0)
+    cache.put(rows[0])
+    assert len(cache) == 3

@@ -273,6 +273,42 @@ async def test_a_saved_look_opens_without_any_model(page: Page, tmp_path: Path) 
     assert (await other.ask("see"))["bars"], "a step that failed leaves everything as it was"
 
 
+async def test_rows_of_opened_files_are_under_the_same_cap_and_are_made_again(page: Page, tmp_path: Path) -> None:
+    await page.ask("look", prompt="abc")
+    await page.ask("step", token=40)
+    seen, file = await page.ask("see"), (await page.ask("save"))["file"]
+    one = page.looks.rows.nbytes // 2
+    other = Page(tmp_path / "elsewhere", RowCache(limit=6 * one))
+    other.models.info = None
+    told = {}
+    for _ in range(8):
+        told = await other.ask("load", file=file)
+        assert "error" not in told
+        kept = sum(look.nbytes for look in other.looks._looks.values())
+        assert other.looks.rows.nbytes <= max(0, 6 * one - kept), "files and rows share one cap"
+    other.state |= {"chain": told["chain"], "seed": told["seed"]}
+    other.looks.rows.share(6 * one)
+    assert len(other.looks.rows) == 0, "everything was put out"
+    assert (await other.ask("see"))["bars"] == seen["bars"]
+    assert (await other.ask("go", node=0))["node"] == 0
+    assert other.models.calls == 0
+
+
+async def test_only_the_texts_that_are_shown_are_read(page: Page) -> None:
+    read: set[int] = set()
+    pieces = page.models.pieces
+
+    async def noted(tokens: Sequence[int], *, special: bool = True) -> list[str]:
+        read.update(tokens)
+        return await pieces(tokens, special=special)
+
+    page.models.pieces = noted  # type: ignore[method-assign]
+    told = await page.ask("look", prompt="x")
+    assert {bar[0] for bar in told["bars"]} <= read and len(read) < SIZE / 5
+    assert (await page.ask("find", text="w2999"))["found"][0]["token"] == 2999
+    assert len(read) == SIZE
+
+
 async def test_tables_and_calls_are_about_the_present_chain(page: Page) -> None:
     await page.ask("look", prompt="x")
     table = (await page.ask("csv"))["file"].splitlines()

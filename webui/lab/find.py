@@ -5,12 +5,12 @@ Knows rows and funnels; what tokens are called is given as a list of texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from webui.lab.funnel import Funnel, in_race, share_of
+from webui.lab.texts import Texts
 from webui.samplers.candidates import Ints
 
 MOST = 20
@@ -35,7 +35,7 @@ class Fate:
     stages: tuple[Passage, ...]
 
 
-def matching(wanted: str, texts: Sequence[str], row_order: Ints | None = None, most: int = MOST) -> list[int]:
+def matching(wanted: str, texts: Texts, row_order: Ints | None = None, most: int = MOST) -> list[int]:
     """Ids of tokens that are this text, then with a blank before it, then in any case, then those that contain it.
 
     Within each kind the likelier first. `#123` and a bare number that is no token's text mean an id.

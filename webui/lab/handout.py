@@ -6,17 +6,17 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Sequence
 from typing import Any
 
 from webui.lab.export import chain_data
 from webui.lab.funnel import Funnel
 from webui.lab.picture import picture
 from webui.lab.rows import KeptRow
+from webui.lab.texts import Texts
 from webui.samplers.chain import Chain
 
 
-def to_csv(funnel: Funnel, texts: Sequence[str], *, rows: int = 1000) -> str:
+def to_csv(funnel: Funnel, texts: Texts, *, rows: int = 1000) -> str:
     """A line a token by rank, then all others, so that the columns add up to 1. Texts are JSON strings: a blank stays
     visible, and no spreadsheet takes one for a formula.
     """

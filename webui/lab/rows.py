@@ -100,6 +100,7 @@ class RowCache:
         self._limit = limit
         self._rows: OrderedDict[str, KeptRow] = OrderedDict()
         self._bytes = 0
+        self._shared = 0
         self._lock = threading.Lock()
 
     @property
@@ -121,7 +122,16 @@ class RowCache:
             old = self._rows.pop(row.id, None)
             self._bytes += row.nbytes - (old.nbytes if old else 0)
             self._rows[row.id] = row
-            while self._bytes > self._limit:
-                _, gone = self._rows.popitem(last=False)
-                self._bytes -= gone.nbytes
+            self._make_room()
         return row
+
+    def share(self, used: int) -> None:
+        """`used` bytes of the limit are taken by what others keep; rows make room for it."""
+        with self._lock:
+            self._shared = used
+            self._make_room()
+
+    def _make_room(self) -> None:
+        while self._rows and self._bytes + self._shared > self._limit:
+            _, gone = self._rows.popitem(last=False)
+            self._bytes -= gone.nbytes

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Iterator
+from typing import Protocol
 
 _NAMES = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"}
 _THIN = "\u202f"
 LONGEST = 60
+
+
+class Texts(Protocol):
+    """What tokens are called, by id; a list of strings is one."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __getitem__(self, token: int, /) -> str: ...
 
 
 def visible(text: str, token: int = -1) -> str:

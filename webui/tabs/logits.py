@@ -38,6 +38,8 @@ LONGEST_PROMPT = 1_000_000
 LONGEST_FILE = 256 << 20
 MOST_SHOWN = 2000
 SAVED_TEXTS = 4096
+MOST_LINES = 1000
+MOST_LIKELY = 256
 
 
 class LogitsLab(Piece):
@@ -160,12 +162,15 @@ class LogitsServer:
         row = await self._looks.row(view.look, view.node)
         situation = self._looks.situation(view.look, view.chain, view.seed, view.coin, view.node)
         draws = await asyncio.to_thread(draw_many, row, view.chain, situation, number(asked, "amount", 1))
-        return tell.tell_draws(draws, view.look.lexicon.texts)
+        texts = view.look.lexicon.texts
+        await texts.know([draws.first, *(drawn.token for drawn in draws.tokens)])
+        return tell.tell_draws(draws, texts)
 
     async def _ask_find(self, words: Words, asked: Asked) -> Answer:
         """Tokens by their text, with rank and fate, however far down."""
         view, wanted = self._view(asked), text(asked, "text", 200)
         texts = view.look.lexicon.texts
+        await texts.know_all()
         seen = await self._funnel(view)
 
         def find() -> list[Answer]:
@@ -187,6 +192,7 @@ class LogitsServer:
                 rows[place] = kept.row
         tree = look.tree.go(view.node)
         wanted = {*tree.prompt, *(node.token for node in tree.nodes[1:]), *row.head[:SAVED_TEXTS].tolist()}
+        await look.lexicon.texts.know(wanted)
         texts = {token: look.lexicon.texts[token] for token in sorted(wanted)}
         saved = Saved(look.lexicon.model, look.prompt, tree, view.chain.steps, view.seed, rows, texts)
         return {"file": await asyncio.to_thread(to_json, saved)}
@@ -204,7 +210,8 @@ class LogitsServer:
     async def _ask_csv(self, words: Words, asked: Asked) -> Answer:
         view = self._view(asked)
         seen = await self._funnel(view)
-        return {"file": await asyncio.to_thread(to_csv, seen, view.look.lexicon.texts)}
+        await view.look.lexicon.texts.know(seen.row.head[:MOST_LINES].tolist())
+        return {"file": await asyncio.to_thread(to_csv, seen, view.look.lexicon.texts, rows=MOST_LINES)}
 
     async def _ask_call(self, words: Words, asked: Asked) -> Answer:
         view = self._view(asked)
@@ -253,6 +260,7 @@ class LogitsServer:
 
     async def _tell(self, words: Words, view: View, seen: Funnel) -> Answer:
         texts = view.look.lexicon.texts
+        await texts.know(seen.row.head[: max(MOST_LIKELY, view.shown)].tolist())
 
         def draw() -> Answer:
             drawn = picture(seen, shown=view.shown, order=view.order, focus=view.focus)
@@ -265,6 +273,7 @@ class LogitsServer:
         view = self._view(asked)
         look = view.look
         seen = await self._funnel(view)
+        await look.lexicon.texts.know([*look.tree.prompt[-tell.STRIP :], *(node.token for node in look.tree.nodes[1:])])
         return {
             **await self._tell(words, view, seen),
             "look": look.id,

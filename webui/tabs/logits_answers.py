@@ -5,7 +5,6 @@ Pure: funnels and pictures in, JSON out. Knows nothing of Gradio.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +15,7 @@ from webui.lab.funnel import Funnel, StageView
 from webui.lab.minis import mini
 from webui.lab.picture import Picture
 from webui.lab.rows import KeptRow
-from webui.lab.texts import number, percent, visible
+from webui.lab.texts import Texts, number, percent, visible
 from webui.lab.walk import Tree
 from webui.samplers.chain import Chain
 
@@ -25,7 +24,7 @@ STRIP = 64
 """How many tokens of the prompt's end the page shows."""
 
 
-def tell_position(seen: Funnel, picture: Picture, texts: Sequence[str], language: str) -> Answer:
+def tell_position(seen: Funnel, picture: Picture, texts: Texts, language: str) -> Answer:
     """Everything that follows from the chain at one position."""
     return {
         "stages": [tell_stage(stage, texts, language) for stage in seen.stages],
@@ -42,7 +41,7 @@ def tell_spread(count: int, entropy: float) -> Answer:
     return {"count": count, "entropy": entropy, "choices": 2.0**entropy}
 
 
-def tell_stage(stage: StageView, texts: Sequence[str], language: str) -> Answer:
+def tell_stage(stage: StageView, texts: Texts, language: str) -> Answer:
     words = explain(stage, language)
     told: Answer = {
         "off": stage.off,
@@ -71,7 +70,7 @@ def tell_row(row: KeptRow) -> Answer:
     return {"id": row.id, "vocabulary": row.size, "entropy": row.entropy, "curve": row.curve}
 
 
-def tell_walk(tree: Tree, texts: Sequence[str], chain: Chain, language: str) -> Answer:
+def tell_walk(tree: Tree, texts: Texts, chain: Chain, language: str) -> Answer:
     """The tree as branches: for each end, the way to it with what it cost."""
     leaves = {node.id for node in tree.nodes} - {node.parent for node in tree.nodes} - {0}
     present = {node.id for node in tree.path()}
@@ -91,7 +90,7 @@ def tell_walk(tree: Tree, texts: Sequence[str], chain: Chain, language: str) -> 
     }
 
 
-def _tell_branch(tree: Tree, leaf: int, present: set[int], texts: Sequence[str], chain: Chain, language: str) -> Answer:
+def _tell_branch(tree: Tree, leaf: int, present: set[int], texts: Texts, chain: Chain, language: str) -> Answer:
     product = tree.product(leaf)
     return {
         "node": leaf,
@@ -111,7 +110,7 @@ def _tell_share(log: float, share: float, language: str) -> str:
     return f"10^{number(log / 2.302585092994046, language)}"
 
 
-def _tell_node(tree: Tree, node: int, texts: Sequence[str], chain: Chain) -> list[Any]:
+def _tell_node(tree: Tree, node: int, texts: Texts, chain: Chain) -> list[Any]:
     step = tree[node]
     same = not step.chain or step.chain == chain.steps
     return [
@@ -126,11 +125,11 @@ def _tell_node(tree: Tree, node: int, texts: Sequence[str], chain: Chain) -> lis
     ]
 
 
-def tell_fate(fate: Fate, texts: Sequence[str]) -> Answer:
+def tell_fate(fate: Fate, texts: Texts) -> Answer:
     return {**asdict(fate), "text": visible(texts[fate.token], fate.token)}
 
 
-def tell_draws(draws: Draws, texts: Sequence[str]) -> Answer:
+def tell_draws(draws: Draws, texts: Texts) -> Answer:
     told = asdict(draws)
     told["tokens"] = [
         [drawn.token, visible(texts[drawn.token], drawn.token), drawn.count, drawn.probability, drawn.spread]

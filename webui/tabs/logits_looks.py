@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from webui.errors import BadValue, NoModel
 from webui.lab.export import ModelFacts, Saved
 from webui.lab.funnel import Coin, Situation
-from webui.lab.rows import KeptRow, RowCache, row_id
+from webui.lab.rows import CACHE_BYTES, KeptRow, RowCache, row_id
 from webui.lab.walk import Tree
 from webui.samplers import Chain, History, State, Vocabulary
+from webui.samplers.state import Row
+from webui.tabs.logits_names import GivenNames, Names, ReadNames
 from webui.types import ModelInfo
 
 MOST_LOOKS = 32
+MOST_GIVEN_BYTES = CACHE_BYTES // 2
 PIECES_AT_ONCE = 32_768
 LEARNED_FROM = 256
 """How many steps back stages that learn (mirostat, adaptive-p) are run again to know what they know here."""
@@ -46,20 +49,24 @@ class Lexicon:
 
     key: str
     model: ModelFacts
-    texts: Sequence[str]
+    texts: Names
     vocabulary: Vocabulary
 
 
 @dataclass(slots=True)
 class Look:
-    """A prompt that was read, and where one went from there. `loose` rows came with a file and need no model."""
+    """A prompt that was read, and where one went from there. `given` rows came with a file and need no model."""
 
     id: str
     lexicon: Lexicon
     prompt: str
     tree: Tree
-    loose: dict[int, KeptRow] = field(default_factory=dict)
-    saved: Saved | None = None
+    given: Mapping[int, Row] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """What it keeps beside the cache of rows."""
+        return sum(row.nbytes for row in self.given.values())
 
 
 class Looks:
@@ -80,10 +87,15 @@ class Looks:
         return look
 
     def _keep(self, look: Look) -> Look:
+        """The oldest looks make room; what files brought with them counts as part of the rows' bytes."""
         self._looks[look.id] = look
-        while len(self._looks) > MOST_LOOKS:
+        while len(self._looks) > MOST_LOOKS or (len(self._looks) > 1 and self._given_bytes() > MOST_GIVEN_BYTES):
             self._looks.popitem(last=False)
+        self.rows.share(self._given_bytes())
         return look
+
+    def _given_bytes(self) -> int:
+        return sum(look.nbytes for look in self._looks.values())
 
     async def read(self, prompt: str, *, add_bos: bool) -> Look:
         """Read a prompt once."""
@@ -95,24 +107,20 @@ class Looks:
     def open(self, saved: Saved) -> Look:
         """A look out of a file; it works without any model."""
         size = saved.model.size
-        texts = [saved.texts.get(token, f"⟨{token}⟩") for token in range(size)]
         vocabulary = Vocabulary(size, saved.model.end_ids, saved.model.newline_ids)
-        look = Look(
-            secrets.token_hex(8), Lexicon("", saved.model, texts, vocabulary), saved.prompt, saved.tree, saved=saved
-        )
-        for node, row in saved.rows.items():
-            look.loose[node] = KeptRow.of(f"file {look.id}", saved.tree.tokens(node), row)
-        return self._keep(look)
+        name = secrets.token_hex(8)
+        lexicon = Lexicon(f"file {name}", saved.model, GivenNames(size, saved.texts), vocabulary)
+        return self._keep(Look(name, lexicon, saved.prompt, saved.tree, saved.rows))
 
     async def row(self, look: Look, node: int | None = None) -> KeptRow:
         """The row of a position; the model is asked only if it is not kept."""
         place = look.tree.current if node is None else node
-        if place in look.loose:
-            return look.loose[place]
         tokens = look.tree.tokens(place)
         kept = self.kept(look, place)
         if kept is not None:
             return kept
+        if place in look.given:
+            return await self._put(look.lexicon, tokens, look.given[place])
         info = self._info()
         if look.lexicon.key != model_key(info):
             raise NoModel(
@@ -125,8 +133,12 @@ class Looks:
         return await self._put(look.lexicon, tokens, row)
 
     def kept(self, look: Look, node: int) -> KeptRow | None:
-        """The row of a position if it is at hand."""
-        return look.loose.get(node) or self.rows.get(row_id(look.lexicon.key, look.tree.tokens(node)))
+        """The row of a position if it is at hand, made again from its file if it came with one."""
+        tokens = look.tree.tokens(node)
+        found = self.rows.get(row_id(look.lexicon.key, tokens))
+        if found is None and node in look.given:
+            found = self.rows.put(KeptRow.of(look.lexicon.key, tokens, look.given[node]))
+        return found
 
     async def _put(self, lexicon: Lexicon, tokens: Sequence[int], row: NDArray[np.float32]) -> KeptRow:
         return self.rows.put(await asyncio.to_thread(KeptRow.of, lexicon.key, tokens, row))
@@ -179,7 +191,7 @@ class Looks:
         return self._lexicons[key]
 
     async def _read_lexicon(self, key: str, info: ModelInfo) -> Lexicon:
-        texts = await self._all_pieces(info.n_vocab, special=True)
+        texts = ReadNames(info.n_vocab, lambda tokens: self._models.pieces(tokens, special=True))
         newline = (await self._models.tokenize("\n", special=False))[-1:]
         loop = asyncio.get_running_loop()
         plain: list[list[str]] = []
