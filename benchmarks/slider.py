@@ -2,9 +2,9 @@
 
     python -m benchmarks.slider [--port 7991] [--moves 25]
 
-The program is started with SmolLM2 (49k tokens) and with Gemma 3 270M (262k), a prompt is looked at, and sliders are moved
-in the page: once and waited for (time until the frame with the new numbers is painted), and dragged for two seconds
-(how many pictures a second, and how old the picture is when the hand stops). Budget: 150 ms from a move to the picture.
+The program is started with SmolLM2 (49k tokens) and with Gemma 3 270M (262k), a prompt is looked at, and sliders are
+moved in the page: once and waited for (time until the frame with the new numbers is painted), and dragged for two
+seconds (pictures a second, and how old the picture is when the hand stops). Budget: 150 ms from a move to the picture.
 Beside it what of that is the question to the server, and how long the first look of a fresh program takes.
 """
 
@@ -40,15 +40,20 @@ _MOVE = (
   const range = """
     + _CARD
     + """.querySelector("input[type=range]");
-  const painted = () => new Promise((done) => requestAnimationFrame(() => { const port = new MessageChannel(); port.port1.onmessage = done; port.port2.postMessage(0); }));
+  const painted = () => new Promise((done) => requestAnimationFrame(() => {
+    const port = new MessageChannel();
+    port.port1.onmessage = done;
+    port.port2.postMessage(0);
+  }));
   const quiet = () => new Promise((done) => setTimeout(done, 60));
+  const everything = { subtree: true, childList: true, characterData: true, attributes: true };
   const times = [];
   for (const value of values) {
     performance.clearResourceTimings();
     const began = performance.now();
     const seen = new Promise((done) => {
       const watcher = new MutationObserver(() => { watcher.disconnect(); done(performance.now()); });
-      watcher.observe(document.querySelector("#logits-bars"), { subtree: true, childList: true, characterData: true, attributes: true });
+      watcher.observe(document.querySelector("#logits-bars"), everything);
     });
     range.value = value;
     range.dispatchEvent(new Event("input", { bubbles: true }));
@@ -69,8 +74,12 @@ _DRAG = (
     + """.querySelector("input[type=range]");
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   const seen = [];
-  const watcher = new MutationObserver(() => { const now = performance.now(); if (!seen.length || now - seen[seen.length - 1] > 1) seen.push(now); });
-  watcher.observe(document.querySelector("#logits-bars"), { subtree: true, childList: true, characterData: true, attributes: true });
+  const watcher = new MutationObserver(() => {
+    const now = performance.now();
+    if (!seen.length || now - seen[seen.length - 1] > 1) seen.push(now);
+  });
+  const everything = { subtree: true, childList: true, characterData: true, attributes: true };
+  watcher.observe(document.querySelector("#logits-bars"), everything);
   const began = performance.now();
   let last = began;
   while (performance.now() - began < seconds * 1000) {
@@ -169,8 +178,8 @@ def _measure(page: Page, port: int, name: str, moves: int) -> None:
     for slider in SLIDERS:
         drag = page.evaluate(_DRAG, [slider.sampler, slider.low, slider.high, 2])
         print(
-            f"  dragging {slider.title:13}{drag['pictures']:6.1f} pictures a second, longest pause {drag['gap']:.0f} ms, "
-            f"the last picture {drag['after']:.0f} ms after the last move"
+            f"  dragging {slider.title:13}{drag['pictures']:6.1f} pictures a second, "
+            f"longest pause {drag['gap']:.0f} ms, the last picture {drag['after']:.0f} ms after the last move"
         )
 
 
@@ -186,7 +195,9 @@ def _look(page: Page, port: int) -> tuple[float, float]:
     page.fill("#logits-prompt", f"{PROMPT} fisherman who")
     began = time.perf_counter()
     page.click("#logits-look")
-    page.wait_for_function("() => [...document.querySelectorAll('.walk-strip .piece-token')].pop()?.textContent === '·who'")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.walk-strip .piece-token')].pop()?.textContent === '·who'"
+    )
     second = time.perf_counter() - began
     page.wait_for_timeout(500)
     return first, second
@@ -198,8 +209,6 @@ def _row(found: list[list[float]]) -> str:
     asked, drawn = (statistics.median(one[place] for one in found) for place in (1, 2))
     verdict = "" if late <= BUDGET else f"   over the budget of {BUDGET:.0f} ms"
     return f"{median:6.0f} ms{late:6.0f} ms{asked:8.0f} ms{drawn:7.0f} ms{verdict}"
-
-
 
 
 if __name__ == "__main__":

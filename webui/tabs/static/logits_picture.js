@@ -20,6 +20,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     el("div.legend", {}, ghostWord, el("span.key.solid", { text: w("key.final") }), el("span.key.cut", { text: w("key.cut") }), el("span.key.line", { text: w("key.limit"), hidden: true })),
     el("div.chart", {}, axis, list, line), more);
   const rows = [];
+  let wide = 640; // asking the overview itself would lay out the page in the middle of every picture
 
   function segments(name, values, current, choose) {
     const group = el("div.segments", { role: "group", "aria-label": w(name) });
@@ -140,7 +141,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
   function drawOverview(answer) {
     const curve = state.row?.curve;
     if (!curve) return;
-    const [width, height] = [overview.clientWidth || 640, 92];
+    const [width, height] = [wide, 92];
     const [left, right, upper, lower] = [4, width - 4, 14, height - 16];
     const last = Math.log(curve[curve.length - 1][0]) || 1;
     const high = Math.log(curve[0][1]);
@@ -172,7 +173,10 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     node.textContent = content;
     return node;
   }
-  new ResizeObserver(() => { if (state.answer) drawn(state.answer); }).observe(overview);
+  new ResizeObserver(([entry]) => {
+    wide = Math.round(entry.contentRect.width) || 640;
+    if (state.answer) drawn(state.answer);
+  }).observe(overview);
 
   // looking for a token
 
@@ -185,6 +189,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     root.classList.toggle("finding", Boolean(text));
   });
   field.addEventListener("input", search);
+  field.addEventListener("focus", () => { if (state.look) ask({ ...view(), ask: "find", text: "" }); }); // a big vocabulary takes a moment to read
   field.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.stopPropagation(); field.value = ""; search(); search.now(); } });
 
   function tellFate(fate) {
