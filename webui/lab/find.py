@@ -11,7 +11,7 @@ import numpy as np
 
 from webui.lab.funnel import Funnel, in_race, share_of
 from webui.lab.texts import Texts
-from webui.samplers.candidates import Ints
+from webui.samplers.state import Row
 
 MOST = 20
 
@@ -35,7 +35,7 @@ class Fate:
     stages: tuple[Passage, ...]
 
 
-def matching(wanted: str, texts: Texts, row_order: Ints | None = None, most: int = MOST) -> list[int]:
+def matching(wanted: str, texts: Texts, row: Row | None = None, most: int = MOST) -> list[int]:
     """Ids of tokens that are this text, then with a blank before it, then in any case, then those that contain it.
 
     Within each kind the likelier first. `#123` and a bare number that is no token's text mean an id.
@@ -49,13 +49,12 @@ def matching(wanted: str, texts: Texts, row_order: Ints | None = None, most: int
             return ids
     else:
         ids = []
-    places = {int(token): place for place, token in enumerate(row_order)} if row_order is not None else {}
     folded = wanted.strip().casefold() or wanted
-    ranked: list[tuple[int, int, int]] = []
+    ranked: list[tuple[int, float, int]] = []
     for token, text in enumerate(texts):
         kind = _kind(text, wanted, folded)
         if kind is not None:
-            ranked.append((kind, places.get(token, len(texts)), token))
+            ranked.append((kind, 0.0 if row is None else -float(row[token]), token))
     ranked.sort()
     found = [token for _, _, token in ranked if token not in ids]
     return (found + ids)[:most] if ranked and ranked[0][0] == 0 else (ids + found)[:most]

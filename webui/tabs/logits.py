@@ -174,8 +174,7 @@ class LogitsServer:
         seen = await self._funnel(view)
 
         def find() -> list[Answer]:
-            order = np.argsort(-seen.row.row, kind="stable") if wanted else None
-            return [tell.tell_fate(fate(seen, token), texts) for token in matching(wanted, texts, order)]
+            return [tell.tell_fate(fate(seen, token), texts) for token in matching(wanted, texts, seen.row.row)]
 
         return {"found": await asyncio.to_thread(find)}
 

@@ -66,7 +66,7 @@ class Look:
     @property
     def nbytes(self) -> int:
         """What it keeps beside the cache of rows."""
-        return sum(row.nbytes for row in self.given.values())
+        return sum(row.nbytes for row in self.given.values()) + (self.lexicon.texts.nbytes if self.given else 0)
 
 
 class Looks:
@@ -91,8 +91,13 @@ class Looks:
         self._looks[look.id] = look
         while len(self._looks) > MOST_LOOKS or (len(self._looks) > 1 and self._given_bytes() > MOST_GIVEN_BYTES):
             self._looks.popitem(last=False)
-        self.rows.share(self._given_bytes())
+        self._share()
         return look
+
+    def _share(self) -> None:
+        """Files and the vocabulary's texts are under the same cap as the rows."""
+        texts = sum(lexicon.texts.nbytes for lexicon in self._lexicons.values())
+        self.rows.share(self._given_bytes() + texts)
 
     def _given_bytes(self) -> int:
         return sum(look.nbytes for look in self._looks.values())
@@ -141,6 +146,7 @@ class Looks:
         return found
 
     async def _put(self, lexicon: Lexicon, tokens: Sequence[int], row: NDArray[np.float32]) -> KeptRow:
+        self._share()
         return self.rows.put(await asyncio.to_thread(KeptRow.of, lexicon.key, tokens, row))
 
     def situation(self, look: Look, chain: Chain, seed: int, coin: Coin, node: int | None = None) -> Situation:

@@ -12,12 +12,16 @@ from typing import Protocol
 from webui.lab.texts import Texts
 
 AT_ONCE = 16_384
+TEXT_BYTES = 160
+"""A short text, its number and their place in a dict, roughly."""
 Read = Callable[[Sequence[int]], Awaitable[list[str]]]
 
 
 class Names(Texts, Protocol):
     """Texts by id. What was not asked for with `know` may be waited for, so that must be read off the loop."""
 
+    @property
+    def nbytes(self) -> int: ...
     async def know(self, tokens: Iterable[int]) -> None: ...
     async def know_all(self) -> None: ...
 
@@ -59,8 +63,8 @@ class ReadNames:
 
     @property
     def nbytes(self) -> int:
-        """Roughly what they weigh: a short text and its place in a dict."""
-        return 160 * len(self._known)
+        """Roughly what they weigh."""
+        return TEXT_BYTES * len(self._known)
 
 
 class GivenNames:
@@ -78,6 +82,10 @@ class GivenNames:
 
     def __getitem__(self, token: int, /) -> str:
         return self._texts.get(token, f"⟨{token}⟩")
+
+    @property
+    def nbytes(self) -> int:
+        return TEXT_BYTES * len(self._texts)
 
     async def know(self, tokens: Iterable[int]) -> None:
         """They are all here."""
