@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -167,6 +168,41 @@ async def test_settings_survive_reload_and_restart(site: Site, visit: Visit) -> 
     assert names.index("temperature") == len(names) - 4
     await open_tab(page, "notebook")
     await expect(page.locator("#notebook-text textarea")).to_have_value("Однажды")
+
+
+async def test_what_is_typed_just_before_the_page_is_closed_is_kept(site: Site, visit: Visit) -> None:
+    page = await visit()
+    for tab, field, text in (
+        ("parameters", "#system-text textarea", "Кратко."),
+        ("default", "#default-prompt textarea", "запрос"),
+        ("default", "#default-output textarea", "ответ"),
+        ("notebook", "#notebook-text textarea", "Однажды"),
+    ):
+        await open_tab(page, tab)
+        await page.wait_for_timeout(600)
+        await page.fill(field, text)
+    await page.close()
+    kept = site.services.preferences
+    for _ in range(50):
+        if kept["notebook"]:
+            break
+        await asyncio.sleep(0.1)
+    names = ("system", "default_prompt", "default_output", "notebook")
+    assert [kept[name] for name in names] == ["Кратко.", "запрос", "ответ", "Однажды"]
+
+
+async def test_fields_follow_what_was_kept_elsewhere(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await open_tab(page, "parameters")
+    await expect(page.locator("#max-tokens input")).to_have_value("512")
+    site.services.preferences.set(seed=99)
+    await open_tab(page, "chat")
+    await open_tab(page, "parameters")
+    await expect(page.locator("#seed input")).to_have_value("99")
+    await page.fill("#max-tokens input", "-5")
+    await page.focus("#system-text textarea")
+    await expect(page.locator("#max-tokens input")).to_have_value("0")
+    assert site.services.preferences["seed"] == 99
 
 
 async def test_the_chosen_chain_seed_and_limit_are_what_a_reply_is_made_with(site: Site, page: Page) -> None:

@@ -31,13 +31,13 @@ def build_blocks(services: Services) -> gr.Blocks:
             with _tab("chat"):
                 chat.build(services)
             with _tab("default"):
-                desk.build_default(services, blocks)
+                desk.build_default(services)
             with _tab("notebook"):
-                desk.build_notebook(services, blocks)
+                desk.build_notebook(services)
             with _tab("logits"):
                 logits.build(services, blocks)
             with _tab("parameters"):
-                parameters.build(services, blocks)
+                parameters.build(services)
             with _tab("model"):
                 model.build(services)
             with _tab("session"):

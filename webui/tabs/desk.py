@@ -12,11 +12,10 @@ from webui.chosen import reply_settings
 from webui.runtime.client import Generation
 from webui.services import Services
 from webui.tabs.asking import words_for
+from webui.tabs.keeping import Field, keep_fields
 from webui.tabs.labels import label
 from webui.tabs.pieces import Line
 from webui.tabs.writing import Writing, write_on
-
-KEEP_SECONDS = 0.5
 
 Frame = dict[Any, Any]
 
@@ -76,45 +75,31 @@ class Desk:
         await asyncio.to_thread(lambda: self._services.preferences.set(**{self._kept_as: text}))
 
 
-def keep_typed(services: Services, box: gr.Textbox, name: str) -> None:
-    """What stands in the box is kept shortly after; only the latest text matters.
+def _box(key: str, elem_id: str, lines: int) -> gr.Textbox:
+    return gr.Textbox(
+        label=label(key),
+        info=label(f"{key}.help"),
+        lines=lines,
+        max_lines=lines,
+        interactive=True,
+        elem_id=elem_id,
+        elem_classes="read",
+    )
 
-    By `change`: Gradio's `input` knows only keys, not what is pasted or cut.
-    """
 
-    async def keep(text: str) -> None:
-        await asyncio.sleep(KEEP_SECONDS)
-        await asyncio.to_thread(lambda: services.preferences.set(**{name: text}))
-
-    box.change(keep, box, show_progress="hidden", trigger_mode="always_last", concurrency_limit=None)
-
-
-def build_default(services: Services, blocks: gr.Blocks) -> None:
+def build_default(services: Services) -> None:
     """Prompt on the left, what the model wrote on the right."""
     with gr.Column(elem_classes="page wide"):
         with gr.Row(elem_classes="split"):
-            prompt = gr.Textbox(
-                label=label("default.prompt"),
-                info=label("default.prompt.help"),
-                lines=22,
-                max_lines=22,
-                elem_id="default-prompt",
-                elem_classes="read",
-            )
-            output = gr.Textbox(
-                label=label("default.output"),
-                info=label("default.output.help"),
-                lines=22,
-                max_lines=22,
-                elem_id="default-output",
-                elem_classes="read",
-            )
+            prompt = _box("default.prompt", "default-prompt", 22)
+            output = _box("default.output", "default-output", 22)
         buttons = Buttons("default", continues=True)
         line = Line(elem_id="default-line")
+        keep_fields(
+            services, "default", {"default_prompt": Field("default-prompt"), "default_output": Field("default-output")}
+        )
     buttons.look.click(None, [prompt, output], js="(before, after) => { Lab.look({ prompt: before + after }); }")
     desk = Desk(services, line, output, "default_output")
-    keep_typed(services, prompt, "default_prompt")
-    keep_typed(services, output, "default_output")
 
     async def generate(prompt: str, request: gr.Request) -> AsyncGenerator[Frame, None]:
         async for frame in desk.write(prompt, "", request):
@@ -124,43 +109,25 @@ def build_default(services: Services, blocks: gr.Blocks) -> None:
         async for frame in desk.write(prompt + output, output, request):
             yield frame
 
-    _wire(
-        desk,
-        buttons,
-        [output, line],
-        [(buttons.generate, generate, [prompt]), (buttons.go_on, go_on, [prompt, output])],
-        output,
-    )
-    blocks.load(
-        lambda: [services.preferences["default_prompt"], services.preferences["default_output"]],
-        outputs=[prompt, output],
-        show_progress="hidden",
-    )
+    starts = [(buttons.generate, generate, [prompt]), (buttons.go_on, go_on, [prompt, output])]
+    _wire(desk, buttons, [output, line], starts, output)
 
 
-def build_notebook(services: Services, blocks: gr.Blocks) -> None:
+def build_notebook(services: Services) -> None:
     """One text; the model writes on at its end."""
     with gr.Column(elem_classes="page wide"):
-        text = gr.Textbox(
-            label=label("notebook.text"),
-            info=label("notebook.text.help"),
-            lines=24,
-            max_lines=24,
-            elem_id="notebook-text",
-            elem_classes="read",
-        )
+        text = _box("notebook.text", "notebook-text", 24)
         buttons = Buttons("notebook", continues=False)
         line = Line(elem_id="notebook-line")
+        keep_fields(services, "notebook", {"notebook": Field("notebook-text")})
     buttons.look.click(None, [text], js="(text) => { Lab.look({ prompt: text }); }")
     desk = Desk(services, line, text, "notebook")
-    keep_typed(services, text, "notebook")
 
     async def generate(text: str, request: gr.Request) -> AsyncGenerator[Frame, None]:
         async for frame in desk.write(text, text, request):
             yield frame
 
     _wire(desk, buttons, [text, line], [(buttons.generate, generate, [text])], text)
-    blocks.load(lambda: services.preferences["notebook"], outputs=[text], show_progress="hidden")
 
 
 def _wire(

@@ -123,6 +123,12 @@ class Meter(Piece):
     draws = "meter"
 
 
+class KeptFields(Piece):
+    """Shows nothing: hears the fields whose elem_ids it is given by name, and tells its server function."""
+
+    draws = "keep"
+
+
 class ChatView(Piece):
     """The whole Chat tab: list of chats, messages, composer. Talks to one server function."""
 

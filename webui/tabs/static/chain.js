@@ -43,6 +43,7 @@ Lab.drawings.chain = (root, { server, trigger }) => {
   }
 
   const later = Lab.later(140, () => say({ ask: "set" }, false));
+  Lab.whenLeaving(() => later.now());
   function save() { state.edits += 1; later(); }
 
   function drawAdd() {

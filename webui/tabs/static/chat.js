@@ -244,7 +244,7 @@ Lab.drawings.chat = (root, { server }) => {
   }
   field.addEventListener("input", fieldChanged);
   form.addEventListener("submit", (event) => { event.preventDefault(); submit(); });
-  for (const leaving of ["pagehide", "lab:leaving"]) window.addEventListener(leaving, () => keepDraft.now());
+  Lab.whenLeaving(() => keepDraft.now());
 
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {

@@ -103,6 +103,18 @@ window.Lab = (() => {
     }
   }
 
+  // `act` at the last moment: when the page is closed, reloaded or put away. What it sends then outlives the page (up to
+  // the 64 KB that browsers allow; longer texts are sent as ever).
+  let leaving = false;
+  const realFetch = window.fetch.bind(window);
+  window.fetch = (resource, options) => realFetch(resource, leaving && new Blob([options?.body ?? ""]).size < 60000 ? { ...options, keepalive: true } : options);
+  window.addEventListener("pagehide", () => { leaving = true; }, { capture: true });
+  window.addEventListener("pageshow", () => { leaving = false; });
+  function whenLeaving(act) {
+    for (const name of ["pagehide", "lab:leaving"]) window.addEventListener(name, act);
+    document.addEventListener("visibilitychange", () => { if (document.hidden) act(); });
+  }
+
   const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
   // Do it once things have been quiet for so long, with the latest values; `now` does at once what is waiting.
@@ -172,5 +184,5 @@ window.Lab = (() => {
     new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) show(); }).observe(root);
   }
 
-  return { shows, whenShown, start, t, el, icon, iconButton, ask, wait, later, copy, toast, openTab, draw, drawings, setTheme, isDark };
+  return { shows, whenLeaving, whenShown, start, t, el, icon, iconButton, ask, wait, later, copy, toast, openTab, draw, drawings, setTheme, isDark };
 })();

@@ -70,6 +70,7 @@ Lab.drawings.status = (root, { server }) => {
   }
   Lab.chooseLanguage = async (choice) => {
     window.dispatchEvent(new Event("lab:leaving"));
+    await Lab.wait(50);
     await Lab.ask(server, "status", { ask: "state", keep: { language: choice } });
     location.reload();
   };
