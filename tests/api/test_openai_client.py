@@ -212,6 +212,29 @@ def test_thoughts_are_told_apart(client: openai.OpenAI, server: Server) -> None:
     assert message.model_extra is not None and "Hm, well." in message.model_extra["reasoning_content"]
 
 
+def test_embeddings(client: openai.OpenAI) -> None:
+    """The client asks for base64 unless told otherwise; both forms are the same numbers."""
+    made = client.embeddings.create(model="x", input=["one two three", "one two four", "else entirely"])
+    assert [one.index for one in made.data] == [0, 1, 2] and made.model == "fake-model"
+    first, near, far = (one.embedding for one in made.data)
+    assert abs(dot(first, first) - 1) < 1e-5 and dot(first, near) > dot(first, far)
+    plain = client.embeddings.create(model="x", input="one two three", encoding_format="float")
+    assert plain.data[0].embedding == pytest.approx(first, abs=1e-6)
+    assert plain.usage.prompt_tokens == plain.usage.total_tokens == 4
+    ids = client.post("/internal/encode", cast_to=dict[str, Any], body={"text": "one two"})["tokens"]  # type: ignore[type-var]
+    one = client.embeddings.create(model="x", input=ids).data
+    both = client.embeddings.create(model="x", input=[ids, ids[:1]]).data
+    assert len(one) == 1 and one[0].embedding == both[0].embedding != both[1].embedding
+    for bad in ("", [], [""], [[]], [1, "a"]):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.embeddings.create(model="x", input=bad)  # type: ignore[arg-type]
+        assert caught.value.param == "input"
+
+
+def dot(one: list[float], other: list[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
 def test_errors_are_the_clients_own(client: openai.OpenAI, server: Server) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="x", messages=USER, temperature=-1)
@@ -219,8 +242,12 @@ def test_errors_are_the_clients_own(client: openai.OpenAI, server: Server) -> No
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="x", messages=[{"role": "user", "content": "word " * 9000}], stream=True)
     assert caught.value.code == "context_length_exceeded"
-    with pytest.raises(openai.InternalServerError):
-        client.embeddings.create(model="x", input="text")
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="x", input="text", dimensions=3)
+    assert caught.value.param == "dimensions"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="x", input="word " * 9000)
+    assert caught.value.code == "context_length_exceeded"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("other")
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import webui
-from webui.api import anthropic, documents, errors, internal, llamacpp, openai
+from webui.api import anthropic, documents, embeddings, errors, internal, llamacpp, openai
 from webui.api.generations import Generations
 from webui.api.keys import KeyGuard
 from webui.services import Services
@@ -30,6 +30,7 @@ def build_api(services: Services) -> FastAPI:
         internal.router(services, generations),
         llamacpp.router(services, generations),
         anthropic.router(services, generations),
+        embeddings.router(services),
         documents.router(app),
     ):
         app.include_router(routes)

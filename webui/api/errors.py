@@ -47,6 +47,8 @@ def describe(error: WebUIError) -> tuple[int, dict[str, Any]]:
 def _place(error: WebUIError) -> tuple[int, str, str | None]:
     if error.code == "model_not_found":
         return 404, INVALID, error.code
+    if error.code == "embeddings_not_supported":
+        return 501, "not_supported_error", error.code
     if error.code == "constraint_failed":
         return 400, INVALID, error.code
     if isinstance(error, BadValue):

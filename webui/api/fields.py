@@ -9,11 +9,12 @@ from pydantic import BeforeValidator, WithJsonSchema
 MAX_STOPS = 64
 MAX_STOP_LENGTH = 256
 MAX_PROMPTS = 64
+MAX_INPUTS = 2048
 
 Prompts = tuple[str | tuple[int, ...], ...]
 
 
-def read_prompts(value: Any) -> Prompts:
+def read_prompts(value: Any, most: int = MAX_PROMPTS) -> Prompts:
     """One or several prompts, each text or token ids, out of the four forms OpenAI allows (and mixed ones)."""
     if isinstance(value, str):
         return (value,)
@@ -21,9 +22,17 @@ def read_prompts(value: Any) -> Prompts:
         raise ValueError("must be text, token ids, or a list of these that is not empty")
     if all(_is_id(item) for item in value):
         return (tuple(value),)
-    if len(value) > MAX_PROMPTS:
-        raise ValueError(f"may hold at most {MAX_PROMPTS} prompts, not {len(value)}")
+    if len(value) > most:
+        raise ValueError(f"may hold at most {most} of them, not {len(value)}")
     return tuple(_one_prompt(item) for item in value)
+
+
+def read_inputs(value: Any) -> Prompts:
+    """The texts to make vectors of, in the same forms as prompts; none of them may be empty."""
+    inputs = read_prompts(value, MAX_INPUTS)
+    if "" in inputs:
+        raise ValueError("must not be empty text")
+    return inputs
 
 
 def _one_prompt(item: Any) -> str | tuple[int, ...]:
@@ -82,9 +91,15 @@ def read_bias(value: Any) -> dict[str, float]:
 
 _IDS: dict[str, Any] = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
 _TEXT: dict[str, Any] = {"type": "string"}
-_PROMPT_SCHEMA: dict[str, Any] = {
-    "anyOf": [_TEXT, _IDS, {"type": "array", "items": {"anyOf": [_TEXT, _IDS]}, "minItems": 1, "maxItems": MAX_PROMPTS}]
-}
+_FULL: dict[str, Any] = {"type": "string", "minLength": 1}
+
+
+def _several(text: dict[str, Any], most: int) -> dict[str, Any]:
+    return {"type": "array", "items": {"anyOf": [text, _IDS]}, "minItems": 1, "maxItems": most}
+
+
+_PROMPT_SCHEMA: dict[str, Any] = {"anyOf": [_TEXT, _IDS, _several(_TEXT, MAX_PROMPTS)]}
+_INPUT_SCHEMA: dict[str, Any] = {"anyOf": [_FULL, _IDS, _several(_FULL, MAX_INPUTS)]}
 _STOP: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_LENGTH}
 _STOPS: dict[str, Any] = {"type": "array", "items": _STOP, "maxItems": MAX_STOPS}
 _STOP_SCHEMA: dict[str, Any] = {"anyOf": [_STOP, _STOPS, {"type": "null"}]}
@@ -99,6 +114,7 @@ _BIASES: dict[str, Any] = {
 _BIAS_SCHEMA: dict[str, Any] = {"anyOf": [_BIASES, {"type": "null"}]}
 
 PromptField = Annotated[Prompts, BeforeValidator(read_prompts), WithJsonSchema(_PROMPT_SCHEMA)]
+InputField = Annotated[Prompts, BeforeValidator(read_inputs), WithJsonSchema(_INPUT_SCHEMA)]
 StopField = Annotated[tuple[str, ...], BeforeValidator(read_stops), WithJsonSchema(_STOP_SCHEMA)]
 TextsField = Annotated[tuple[str, ...], BeforeValidator(read_texts), WithJsonSchema(_TEXTS_SCHEMA)]
 BiasField = Annotated[dict[str, float], BeforeValidator(read_bias), WithJsonSchema(_BIAS_SCHEMA)]

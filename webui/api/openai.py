@@ -49,11 +49,6 @@ def router(services: Services, generations: Generations) -> APIRouter:
     async def chat(request: Request, body: ChatBody) -> Response:
         return await answer(generations, request, await chat_request(services, body))
 
-    @routes.post("/embeddings", summary="Not available: this server has no embedding models", status_code=501)
-    async def embeddings() -> Response:
-        message = "The loaded model cannot make embeddings."
-        raise ApiError(501, message, type="not_supported_error", code="embeddings_not_supported")
-
     return routes
 
 

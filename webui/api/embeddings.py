@@ -1,0 +1,131 @@
+"""Vectors of texts, as OpenAI's and llama.cpp's clients ask for them. Any model that continues text can make some: the
+mean of what it thinks at each token; models trained for it say in their file what they want instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from webui.api.body import StrictRoute
+from webui.api.errors import ApiError
+from webui.api.fields import InputField, Prompts
+from webui.api.schemas import Body
+from webui.errors import NoModel
+from webui.services import Services
+
+Vector = NDArray[np.float32]
+Norm = Callable[[Vector], Vector]
+
+EUCLIDEAN = 2
+
+
+class EmbeddingsBody(Body):
+    input: InputField
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, ge=1, description="only the model's own number of dimensions")
+
+
+class LlamaEmbeddingBody(Body):
+    """`content` is llama.cpp's name, `input` OpenAI's: both are taken."""
+
+    content: InputField
+    embd_normalize: int = Field(
+        EUCLIDEAN, ge=-1, le=16, description="-1 and 2: length 1; 0: largest is 32760; 1: sum is 1; more: the p-norm"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _either_name(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "content" not in data and "input" in data:
+            return {**data, "content": data["input"]}
+        return data
+
+
+def router(services: Services) -> APIRouter:
+    routes = APIRouter(route_class=StrictRoute)
+
+    @routes.post("/v1/embeddings", summary="Vectors of texts", tags=["OpenAI"])
+    async def embeddings(request: Request, body: EmbeddingsBody) -> Response:
+        begun = time.monotonic()
+        vectors, tokens = await _vectors(services, request, body.input, body.dimensions)
+        data = [
+            {"object": "embedding", "index": place, "embedding": _encoded(vector, body.encoding_format)}
+            for place, vector in enumerate(vectors)
+        ]
+        answer = {
+            "object": "list",
+            "data": data,
+            "model": _model_name(services),
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            "timings": {"prompt_n": tokens, "prompt_ms": round((time.monotonic() - begun) * 1000, 3)},
+        }
+        return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+
+    async def llama(request: Request, body: LlamaEmbeddingBody) -> Response:
+        vectors, _ = await _vectors(services, request, body.content, None)
+        norm = normaliser(body.embd_normalize)
+        answer = [{"index": place, "embedding": [norm(vector)]} for place, vector in enumerate(vectors)]
+        return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+
+    @routes.post("/embedding", summary="Vectors of texts", tags=["llama.cpp"])
+    async def embedding(request: Request, body: LlamaEmbeddingBody) -> Response:
+        return await llama(request, body)
+
+    @routes.post("/embeddings", include_in_schema=False)
+    async def also(request: Request, body: LlamaEmbeddingBody) -> Response:
+        return await llama(request, body)
+
+    return routes
+
+
+async def _vectors(
+    services: Services, request: Request, inputs: Prompts, dimensions: int | None
+) -> tuple[list[Vector], int]:
+    """One after another, so that other clients get theirs in between and none are made for one that has left."""
+    vectors: list[Vector] = []
+    total = 0
+    for text in inputs:
+        header, blob = await services.models.call("embed", prompt=text)
+        vectors.append(np.frombuffer(blob, np.float32))
+        total += int(header["tokens"])
+        if dimensions is not None and dimensions != len(vectors[0]):
+            message = f"dimensions must be {len(vectors[0])} (or left out): the loaded model has no others."
+            raise ApiError(400, message, param="dimensions")
+        if await request.is_disconnected():
+            raise ApiError(499, "The client closed the connection.", code="client_gone")
+    return vectors, total
+
+
+def _model_name(services: Services) -> str:
+    info = services.models.status().info
+    if info is None:
+        raise NoModel("No model is loaded: choose one and load it.")
+    return info.name
+
+
+def _encoded(vector: Vector, form: str) -> Any:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode() if form == "base64" else vector
+
+
+def normaliser(kind: int) -> Norm:
+    """llama.cpp's `embd_normalize`. Vectors arrive with length 1, so "as it is" (-1) is the same as 2 here."""
+
+    def scaled(vector: Vector) -> Vector:
+        size = np.abs(vector.astype(np.float64))
+        if kind in (-1, EUCLIDEAN):
+            return vector
+        whole = float(size.max()) / 32760 if kind == 0 else float((size**kind).sum() ** (1 / kind))
+        return (vector / whole if whole > 0 else vector).astype(np.float32)
+
+    return scaled
