@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from webui.errors import WebUIError
 from webui.hub.library import Library, ModelEntry
 from webui.services import Services
 from webui.settings import Settings
-from webui.types import LoadSpec
 
 
 def build_services(settings: Settings, library: Library, problem: WebUIError | None = None) -> Services:
@@ -16,15 +16,20 @@ def build_services(settings: Settings, library: Library, problem: WebUIError | N
     from webui.chat.conversation import Conversations
     from webui.chat.history import History
     from webui.chosen import reply_settings
+    from webui.depot import Depot
     from webui.hub.comparing import Comparer
     from webui.hub.quantise import Quantiser
     from webui.hub.queue import Downloads
     from webui.hub.search import Hub
+    from webui.model_settings import ModelSettings
     from webui.preferences import Preferences
+    from webui.runtime.fleet import Fleet
     from webui.runtime.models import Models
 
-    models = Models(echo=settings.verbose)
     preferences = Preferences(settings.data_dir / "settings.json")
+    model_settings = ModelSettings(settings.data_dir / "models.json", settings, preferences)
+    depot = Depot(library, model_settings, on_demand=settings.load_on_demand)
+    models = Fleet(depot, lambda: Models(echo=settings.verbose, dress=model_settings.dressed))
     history = History(settings.data_dir / "chats.sqlite3")
     hub, folder = Hub.from_environment(), settings.model_dir[0]
     conversations = Conversations(models, history, lambda: reply_settings(preferences))
@@ -38,29 +43,35 @@ def build_services(settings: Settings, library: Library, problem: WebUIError | N
         downloads=Downloads(folder, hub, on_done=lambda _: library.scan()),
         quantiser=Quantiser(folder, on_done=lambda _: library.scan()),
         comparer=Comparer(settings.data_dir, threads=settings.threads),
+        model_settings=model_settings,
+        depot=depot,
         problem=problem,
     )
 
 
-def load_spec(settings: Settings, entry: ModelEntry) -> LoadSpec:
-    """How a model is loaded when nobody has said anything about it: the flags."""
-    return LoadSpec(
-        path=str(entry.path),
-        engine="llamacpp" if entry.kind == "gguf" else "exllamav2",
-        name=entry.name,
-        n_ctx=settings.n_ctx,
-        n_gpu_layers=settings.n_gpu_layers,
-        threads=settings.threads,
-        slots=settings.parallel,
-    )
+def chosen_at_start(services: Services) -> tuple[ModelEntry, ...]:
+    """What is loaded when no --model was given: those marked for it, else the last one chosen, else the starter."""
+    library = services.library
+    there = {entry.name: entry for entry in library.entries() if entry.loadable}
+    marked = tuple(there[name] for name in services.model_settings.at_start() if name in there)
+    if marked:
+        return marked
+    last = services.preferences["model"]
+    chosen = [entry for entry in there.values() if last and str(entry.path) == last]
+    fallback = library.default()
+    return (chosen[0],) if chosen else (fallback,) if fallback else ()
 
 
-async def first_load(services: Services, entry: ModelEntry) -> None:
-    """Load the model of the start behind the page; a failure stands in the models' status, where the page shows it."""
-    started = time.monotonic()
-    try:
-        await services.models.load(load_spec(services.settings, entry))
-    except WebUIError as error:
-        print(error.message, flush=True)
-        return
-    print(f"{entry.name} is ready ({time.monotonic() - started:.1f} s).", flush=True)
+async def first_load(services: Services, named: ModelEntry | None) -> None:
+    """Load the models of the start behind the page, the first as the current one; a failure stands in the models'
+    status, where the page shows it."""
+    entries = (named,) if named else await asyncio.to_thread(chosen_at_start, services)
+    for place, entry in enumerate(entries):
+        started = time.monotonic()
+        print(f"Loading {entry.name} ...", flush=True)
+        try:
+            await services.models.load(services.model_settings.spec(entry), beside=place > 0)
+        except WebUIError as error:
+            print(error.message, flush=True)
+            continue
+        print(f"{entry.name} is ready ({time.monotonic() - started:.1f} s).", flush=True)

@@ -66,7 +66,7 @@ def _prepare(settings: Settings, stack: ExitStack) -> Start:
     library = Library(settings.model_dir, added_file=settings.data_dir / "added_models.json")
     problem: WebUIError | None = None
     try:
-        model = library.find(settings.model) if settings.model else library.default()
+        model = library.find(settings.model) if settings.model else None
         if model and model.reason:
             problem = BadModelFile(model.reason, model.culprit or model.path.name)
     except UnknownModel as error:
@@ -127,7 +127,7 @@ async def _run(start: Start) -> int:
         gc.freeze()
         gc.enable()
         _announce(start)
-        if start.model is not None:
+        if start.model is not None or start.problem is None:
             loading.add(asyncio.create_task(first_load(services, start.model), name="first load"))
         await services.downloads.start()
 
@@ -163,8 +163,6 @@ def _announce(start: Start) -> None:
         print(f"The API is at {', '.join(f'http://{host}:{settings.api_port}/v1' for host in hosts)}", flush=True)
     if start.problem:
         print(start.problem.message, file=sys.stderr, flush=True)
-    elif start.model is not None:
-        print(f"Loading {start.model.name} ...", flush=True)
 
 
 def end(code: int) -> None:

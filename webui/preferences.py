@@ -6,22 +6,19 @@ and what they may be; not what they do.
 
 from __future__ import annotations
 
-import json
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from webui.errors import BadValue
-from webui.files import write_atomically
+from webui.kept_file import KeptFile, Migration
 
 VERSION = 1
 LONGEST_TEXT = 2_000_000
 
 Check = Callable[[Any], bool]
-Migration = Callable[[dict[str, Any]], None]
 
 MIGRATIONS: tuple[Migration, ...] = ()
 """Number n turns the values of version n + 1 into those of version n + 2."""
@@ -88,11 +85,19 @@ class Preferences:
 
     def __init__(self, file: Path, *, version: int = VERSION, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
         self._lock = threading.Lock()
-        self._file = file
-        self._version = version
-        self.set_aside: Path | None = None
-        self.ignored: tuple[str, ...] = ()
-        self._values: dict[str, Any] = self._load(migrations)
+        self._kept = KeptFile(file, version=version, migrations=migrations)
+        values = self._kept.read()
+        self.ignored = tuple(name for name, p in PREFERENCES.items() if name in values and not p.good(values[name]))
+        self._values = {name: value for name, value in values.items() if name not in self.ignored}
+
+    @property
+    def set_aside(self) -> Path | None:
+        """Where a damaged file went."""
+        return self._kept.set_aside
+
+    def __contains__(self, name: str) -> bool:
+        """Whether somebody has set it; else it has its default."""
+        return name in self._values
 
     def __getitem__(self, name: str) -> Any:
         return self._values.get(name, PREFERENCES[name].default)
@@ -111,30 +116,4 @@ class Preferences:
             if all(self[name] == value for name, value in values.items()):
                 return
             self._values = {**self._values, **values}
-            self._write()
-
-    def _write(self) -> None:
-        content = {"version": self._version, **self._values}
-        write_atomically(self._file, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
-
-    def _load(self, migrations: tuple[Migration, ...]) -> dict[str, Any]:
-        if not self._file.exists():
-            return {}
-        try:
-            values = json.loads(self._file.read_text(encoding="utf-8"))
-            version = values.pop("version")
-            if not isinstance(version, int) or version < 1:
-                raise ValueError("no version")
-        except (ValueError, AttributeError, KeyError, TypeError):
-            self._put_aside()
-            return {}
-        if version < self._version:
-            for migration in migrations[version - 1 :]:
-                migration(values)
-        self._version = max(version, self._version)
-        self.ignored = tuple(name for name, p in PREFERENCES.items() if name in values and not p.good(values[name]))
-        return {name: value for name, value in values.items() if name not in self.ignored}
-
-    def _put_aside(self) -> None:
-        self.set_aside = self._file.with_name(f"{self._file.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}")
-        self._file.replace(self.set_aside)
+            self._kept.write(self._values)

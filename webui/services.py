@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from webui.chat.conversation import Conversations
+from webui.depot import Depot
 from webui.errors import WebUIError
 from webui.hub.comparing import Comparer
 from webui.hub.library import Library
 from webui.hub.quantise import Quantiser
 from webui.hub.queue import Downloads
 from webui.hub.search import Hub
+from webui.model_settings import ModelSettings
 from webui.preferences import Preferences
-from webui.runtime.models import Models
+from webui.runtime.fleet import Fleet
 from webui.settings import Settings
 
 
@@ -22,13 +24,15 @@ class Services:
 
     settings: Settings
     library: Library
-    models: Models
+    models: Fleet
     preferences: Preferences
     conversations: Conversations
     hub: Hub
     downloads: Downloads
     quantiser: Quantiser
     comparer: Comparer
+    model_settings: ModelSettings
+    depot: Depot
     problem: WebUIError | None = None
 
     async def close(self) -> None:

@@ -62,6 +62,17 @@ class Settings:
     )
     threads: int = flag(0, "CPU threads (0: as many as there are physical cores)", low=0, high=512)
     parallel: int = flag(0, "conversations that may generate at once (0: chosen for this machine)", low=0, high=64)
+    load_on_demand: bool = flag(False, "load a model of the library when a request first asks for it by name")
+    strict_model: bool = flag(
+        False, "refuse requests for a model that is not here (404), instead of answering with the current one"
+    )
+    idle_unload: int = flag(
+        0,
+        "unload a model after so many minutes without work; it is loaded again when asked for (0: never)",
+        low=0,
+        high=525_600,
+        value="MINUTES",
+    )
     auto_launch: bool = flag(False, "open the page in the browser")
     verbose: bool = flag(False, "print what the engine prints")
 

@@ -95,7 +95,7 @@ def router(services: Services, generations: Generations) -> APIRouter:
     async def count_tokens(body: CountBody) -> dict[str, int]:
         prepared = await chat_request(services, chat_body(body))
         request = prepared.requests[0]
-        tokens = await services.models.tokenize(str(request.prompt), add_bos=request.add_bos)
+        tokens = await prepared.models.tokenize(str(request.prompt), add_bos=request.add_bos)
         return {"input_tokens": len(tokens)}
 
     return routes

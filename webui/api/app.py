@@ -24,7 +24,7 @@ def build_api(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     errors.install(app)
-    generations = Generations(services.models)
+    generations = Generations()
     for routes in (
         openai.router(services, generations),
         internal.router(services, generations),

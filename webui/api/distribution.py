@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from webui.api.choosing import choose, model_of
 from webui.api.options import read_options
-from webui.api.prepare import model_of
 from webui.api.schemas import LogitsBody
+from webui.runtime.models import Models
 from webui.samplers.candidates import Candidates
 from webui.samplers.chain import Chain
 from webui.samplers.state import History, State
@@ -16,10 +17,16 @@ from webui.services import Services
 
 async def next_tokens(services: Services, body: LogitsBody) -> dict[str, float]:
     """Token texts with their probabilities, the likeliest first. Two tokens of one text add up."""
-    info = await model_of(services.models)
+    models = await choose(services, body.model)
+    with services.models.hold(models):
+        return await _next_tokens(services, models, body)
+
+
+async def _next_tokens(services: Services, models: Models, body: LogitsBody) -> dict[str, float]:
+    info = await model_of(models)
     options = read_options(services, body, info, None)
     bos = body.add_bos_token is not False
-    tokens, row = await services.models.logits(body.prompt, add_bos=bos)
+    tokens, row = await models.logits(body.prompt, add_bos=bos)
     if body.use_samplers:
         candidates = Candidates.of(row.copy(), None)
         Chain.parse(options.chain).apply(candidates, History(tokens), State(options.fields["seed"]))
@@ -27,7 +34,7 @@ async def next_tokens(services: Services, body: LogitsBody) -> dict[str, float]:
         candidates = Candidates.of(row.copy(), None)
     ids, chances = _likeliest(candidates, body.top_logits)
     found: dict[str, float] = {}
-    for text, chance in zip(await services.models.pieces(ids), chances, strict=True):
+    for text, chance in zip(await models.pieces(ids), chances, strict=True):
         found[text] = found.get(text, 0.0) + chance
     return found
 

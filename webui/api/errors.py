@@ -57,7 +57,7 @@ def _place(error: WebUIError) -> tuple[int, str, str | None]:
         if error.code == "model_loading":
             return 503, "unavailable_error", "loading"
         return 503, "service_unavailable", error.code
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded) or error.code == "no_room":
         return 503, "service_unavailable", error.code
     if isinstance(error, Busy):
         return 409, INVALID, error.code

@@ -11,16 +11,15 @@ from webui.types import GenerationRequest
 
 
 class Generations:
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    def __init__(self) -> None:
         self._running: weakref.WeakSet[Generation] = weakref.WeakSet()
 
-    def start(self, requests: Iterable[GenerationRequest]) -> list[Generation]:
+    def start(self, models: Models, requests: Iterable[GenerationRequest]) -> list[Generation]:
         """Start them all, or none: what cannot work is refused here."""
         started: list[Generation] = []
         try:
             for request in requests:
-                started.append(self._models.generate(request))
+                started.append(models.generate(request))
         except BaseException:
             for generation in started:
                 generation.cancel()

@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter
 
 from webui.api.body import StrictRoute
+from webui.api.choosing import choose, model_of
 from webui.api.distribution import next_tokens
 from webui.api.errors import ApiError
 from webui.api.generations import Generations
 from webui.api.loading import adapters_of, load_model, set_adapters
 from webui.api.messages import render_chat
-from webui.api.prepare import model_of
 from webui.api.schemas import (
     AdaptersBody,
     ChainBody,
@@ -88,7 +88,8 @@ def router(services: Services, generations: Generations) -> APIRouter:
 
     @routes.post("/chat-prompt", summary="The prompt a chat request would be sent to the model as")
     async def chat_prompt(body: ChatBody) -> dict[str, str]:
-        return {"prompt": (await render_chat(body, await model_of(models), services.settings.data_dir)).text}
+        info = await model_of(await choose(services, body.model))
+        return {"prompt": (await render_chat(body, info, services.settings.data_dir)).text}
 
     @routes.post("/stop-generation", summary="Stop everything the API is generating")
     async def stop_generation() -> str:

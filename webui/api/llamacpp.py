@@ -12,11 +12,12 @@ from pydantic import Field
 
 from webui.api.answers import timings
 from webui.api.body import StrictRoute
+from webui.api.choosing import choose, model_of
 from webui.api.errors import ApiError
 from webui.api.generations import Generations
 from webui.api.logprobs import chat_logprobs
 from webui.api.openai import begin, collect
-from webui.api.prepare import Prepared, completion_requests, model_of
+from webui.api.prepare import Prepared, completion_requests
 from webui.api.schemas import MAX_TEXT, Body, CompletionBody, GenerationBody
 from webui.api.stream import EventStream, error_event, stream
 from webui.chat.templates import template_of
@@ -128,7 +129,7 @@ def router(services: Services, generations: Generations) -> APIRouter:
 
 async def _infill_prompt(services: Services, body: InfillBody) -> list[int]:
     """Before, after, and then the middle is the model's; the other files come first."""
-    models = services.models
+    models = await choose(services, body.model)
     await model_of(models)
     for names in INFILL:
         marks = [await models.tokenize(name) for name in names]

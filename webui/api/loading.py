@@ -29,25 +29,12 @@ _PRIVATE = frozenset({"loras", "verbose"})
 
 
 async def load_model(services: Services, body: LoadBody) -> None:
-    """The model of this name; what was loaded before goes first."""
+    """The model of this name, in the current one's place or `beside` the others."""
     entry = find(services, body.model_name, "model_name")
     if not entry.loadable:
         raise ApiError(400, entry.problem or f"{entry.name} is not a model that can be loaded.", param="model_name")
-    await services.models.load(with_args(spec_of(services, entry), body.args or {}))
-
-
-def spec_of(services: Services, entry: ModelEntry) -> LoadSpec:
-    """How a model is loaded when a request says nothing more: as the flags have it."""
-    settings = services.settings
-    return LoadSpec(
-        path=str(entry.path),
-        engine="llamacpp" if entry.kind == "gguf" else "exllamav2",
-        name=entry.name,
-        n_ctx=settings.n_ctx,
-        n_gpu_layers=settings.n_gpu_layers,
-        threads=settings.threads,
-        slots=settings.parallel,
-    )
+    spec = with_args(services.model_settings.spec(entry), body.args or {})
+    await services.models.load(spec, beside=body.beside)
 
 
 def find(services: Services, name: str, param: str) -> ModelEntry:

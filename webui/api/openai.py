@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from webui.api.answers import Choice, Chunks, Head, whole
 from webui.api.body import StrictRoute
+from webui.api.choosing import listed
 from webui.api.errors import ApiError
 from webui.api.generations import Generations
 from webui.api.logprobs import chat_logprobs, completion_logprobs
@@ -29,17 +30,16 @@ Detail = Callable[[Token, int], Any]
 def router(services: Services, generations: Generations) -> APIRouter:
     routes = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["OpenAI"])
 
-    @routes.get("/models", summary="The loaded model")
+    @routes.get("/models", summary="The models that can be named")
     async def models() -> dict[str, Any]:
-        info = services.models.status().info
-        return {"object": "list", "data": [_model(info.name)] if info else []}
+        return {"object": "list", "data": listed(services)}
 
     @routes.get("/models/{name:path}", summary="One model")
     async def model(name: str) -> dict[str, Any]:
-        info = services.models.status().info
-        if info is None or name != info.name:
-            raise ApiError(404, f"There is no model {name[:100]!r}.", param="model", code="model_not_found")
-        return _model(name)
+        for row in listed(services):
+            if row["id"] == name:
+                return row
+        raise ApiError(404, f"There is no model {name[:100]!r}.", param="model", code="model_not_found")
 
     @routes.post("/completions", summary="Continue a text")
     async def completions(request: Request, body: CompletionBody) -> Response:
@@ -50,10 +50,6 @@ def router(services: Services, generations: Generations) -> APIRouter:
         return await answer(generations, request, await chat_request(services, body))
 
     return routes
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "user"}
 
 
 async def answer(generations: Generations, request: Request, prepared: Prepared) -> Response:
@@ -71,7 +67,7 @@ async def answer(generations: Generations, request: Request, prepared: Prepared)
 async def begin(generations: Generations, request: Request, prepared: Prepared) -> Answering:
     """Start generating; what is wrong is raised with the names the client used."""
     try:
-        answering = Answering(generations.start(prepared.requests), request.receive)
+        answering = Answering(generations.start(prepared.models, prepared.requests), request.receive)
         await answering.begin()
     except WebUIError as error:
         if error.param is not None:

@@ -8,13 +8,14 @@ from typing import Any
 
 from webui.api.answers import Choice, Kind
 from webui.api.chain import describe
+from webui.api.choosing import choose, model_of
 from webui.api.errors import ApiError
 from webui.api.logprobs import chat_logprobs, completion_logprobs
 from webui.api.messages import Rendered, render_chat
 from webui.api.options import Options, limit_of, read_options, top_of
 from webui.api.schemas import ChatBody, CompletionBody, GenerationBody
 from webui.api.speech import Tooling
-from webui.errors import ContextExceeded, NoModel
+from webui.errors import ContextExceeded
 from webui.runtime.models import Models
 from webui.services import Services
 from webui.types import GenerationRequest, ModelInfo, Step
@@ -27,6 +28,7 @@ class Prepared:
     """Everything that is known about an answer before its first token. `top` None: no probabilities."""
 
     kind: Kind
+    models: Models
     model: str
     requests: tuple[GenerationRequest, ...]
     chain: tuple[Step, ...]
@@ -76,19 +78,14 @@ class Prepared:
         }
 
 
-async def model_of(models: Models) -> ModelInfo:
-    """The loaded model; waits while the engine is being restarted, NoModel when there is nothing to wait for."""
-    info = models.status().info
-    if info is None:
-        await models.tokenize("")
-        info = models.status().info
-    if info is None:
-        raise NoModel("No model is loaded: choose one and load it.")
-    return info
-
-
 async def completion_requests(services: Services, body: CompletionBody) -> Prepared:
-    info = await model_of(services.models)
+    models = await choose(services, body.model)
+    with services.models.hold(models):
+        return await _completion(services, models, body)
+
+
+async def _completion(services: Services, models: Models, body: CompletionBody) -> Prepared:
+    info = await model_of(models)
     top = top_of(body.logprobs)
     limit = DEFAULT_TOKENS if body.max_tokens is None else body.max_tokens
     if body.auto_max_new_tokens:
@@ -96,31 +93,37 @@ async def completion_requests(services: Services, body: CompletionBody) -> Prepa
     if limit == 0 and not (body.echo or body.logprobs):
         raise ApiError(400, "max_tokens must be at least 1 (0 only with echo or logprobs).", param="max_tokens")
     options = read_options(services, body, info, top)
-    prompts = [await _cut(services.models, prompt, body, limit, info) for prompt in body.prompt]
+    prompts = [await _cut(models, prompt, body, limit, info) for prompt in body.prompt]
     echoes: list[str] = []
     for prompt in prompts:
         check_empty(prompt, info, body)
-        text = prompt if isinstance(prompt, str) or not body.echo else await services.models.detokenize(prompt)
+        text = prompt if isinstance(prompt, str) or not body.echo else await models.detokenize(prompt)
         echoes.append(str(text) if body.echo else "")
     scored = body.echo and top is not None
-    scores = [await _score(services.models, prompt, body, top) for prompt in prompts] if scored else []
+    scores = [await _score(models, prompt, body, top) for prompt in prompts] if scored else []
     bos = body.add_bos_token is not False
     requests = tuple(
         GenerationRequest(prompt, max_tokens=limit_of(limit), add_bos=bos, **options.fields) for prompt in prompts
     )
-    made = prepared("completion", info, requests, body, options, echoes, top)
+    made = prepared("completion", models, info, requests, body, options, echoes, top)
     return replace(made, scores=tuple(scores), params=_params(body))
 
 
 async def chat_request(services: Services, body: ChatBody) -> Prepared:
-    info = await model_of(services.models)
+    models = await choose(services, body.model)
+    with services.models.hold(models):
+        return await _chat(services, models, body)
+
+
+async def _chat(services: Services, models: Models, body: ChatBody) -> Prepared:
+    info = await model_of(models)
     top = top_of(body.top_logprobs or 0) if body.logprobs else None
     if not body.logprobs:
         top_of(body.top_logprobs)
     options = read_options(services, body, info, top)
     rendered = await render_chat(body, info, services.settings.data_dir)
     request = chat_generation(body, info, options, rendered)
-    made = prepared("chat", info, (request,), body, options, [""], top)
+    made = prepared("chat", models, info, (request,), body, options, [""], top)
     params = {"prompt": "messages", **_params(body), **({"json_schema": "tools"} if rendered.json_schema else {})}
     return replace(made, tooling=rendered.tooling, params=params)
 
@@ -150,6 +153,7 @@ def chat_generation(body: GenerationBody, info: ModelInfo, options: Options, ren
 
 def prepared(
     kind: Kind,
+    models: Models,
     info: ModelInfo,
     requests: tuple[GenerationRequest, ...],
     body: GenerationBody,
@@ -159,6 +163,7 @@ def prepared(
 ) -> Prepared:
     return Prepared(
         kind,
+        models,
         info.name,
         requests,
         options.chain,

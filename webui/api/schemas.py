@@ -226,6 +226,7 @@ class LoadBody(BaseModel):
 
     model_name: str = Field(min_length=1, max_length=500)
     args: dict[str, Any] | None = Field(None, max_length=64)
+    beside: bool = Field(False, description="keep the models that are loaded; the current one stays the current one")
 
 
 class AdaptersBody(BaseModel):

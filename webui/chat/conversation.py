@@ -173,7 +173,7 @@ class Conversations:
         if chat in self._tasks:
             raise _busy()
         status = self._models.status()
-        if status.stage == "none":
+        if status.stage == "none" and status.code != "model_asleep":
             raise NoModel("No model is loaded: choose one in the Model tab.")
         if status.stage == "failed":
             raise NoModel(status.sentence or "The model could not be loaded: choose another one in the Model tab.")
@@ -254,6 +254,8 @@ class Conversations:
 
     async def _ready_model(self, reply: Reply) -> ModelInfo:
         """A message may be sent while the model is still loading: the reply waits for it."""
+        if self._models.status().stage == "none":
+            await self._models.tokenize("")  # asleep: whoever asks it has it loaded again
         while (status := self._models.status()).stage == "loading":
             reply.loading(float(getattr(status, "progress", 0.0)))
             self._beat()

@@ -149,6 +149,11 @@ class Client:
         """How many generations the worker still owes an end."""
         return len(self._running)
 
+    @property
+    def busy(self) -> bool:
+        """Whether the worker owes anybody an answer of any kind."""
+        return bool(self._running or self._calls)
+
     def oldest_cancel(self) -> float | None:
         return min(self._cancels.values(), default=None)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from webui.errors import LoadCancelled, LoadFailed, NoModel, WebUIError, WorkerD
 from webui.runtime.check import check_prompt, check_request, check_spec, check_tokens, text
 from webui.runtime.client import Client, Generation, error_from
 from webui.runtime.process import COMMAND, Ending
-from webui.runtime.session import NOTHING, ModelStatus, Session, loading_status
+from webui.runtime.session import NOTHING, ModelStatus, Session, asleep_status, loading_status
 from webui.runtime.supervisor import Restarts, Worker
 from webui.types import Failed, GenerationRequest, LoadSpec, ModelInfo, model_info_from_dict
 from webui.worker.wire import Frame
@@ -31,9 +32,17 @@ CLOSE_SECONDS = 3.0
 
 
 class Models:
-    def __init__(self, *, command: tuple[str, ...] = COMMAND, echo: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        command: tuple[str, ...] = COMMAND,
+        echo: bool = False,
+        dress: Callable[[ModelInfo], ModelInfo] = lambda info: info,
+    ) -> None:
+        """`dress` may change what a loaded model says of itself, such as its prompt template."""
         self._command = command
         self._echo = echo
+        self._dress = dress
         self._status = NOTHING
         self._session: Session | None = None
         self._switch = asyncio.Lock()
@@ -42,6 +51,10 @@ class Models:
         self._restarted: asyncio.Future[ModelInfo] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self.before_waking: Callable[[LoadSpec], Awaitable[None]] | None = None
+        """Awaited before a model that sleeps is loaded again; what it raises is told to whoever asked."""
+        self.used = 0.0
+        """When somebody asked last (time.monotonic)."""
 
     def status(self) -> ModelStatus:
         return self._status
@@ -50,6 +63,16 @@ class Models:
     def active(self) -> int:
         """Generations that are running or waiting."""
         return self._session.client.active if self._session else 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody waits for an answer of the worker."""
+        return self._session is not None and self._session.client.busy
+
+    @property
+    def pid(self) -> int:
+        """The worker's process; 0 if there is none."""
+        return self._session.worker.pid if self._session else 0
 
     async def load(self, spec: LoadSpec) -> ModelInfo:
         """Load a model in a worker of its own; what was loaded before, or is loading, goes first."""
@@ -82,6 +105,16 @@ class Models:
             await self._end_session()
             self._status = NOTHING
 
+    async def sleep(self) -> bool:
+        """Give the memory back, but load again when asked; False (and nothing happens) while it is in use."""
+        async with self._switch:
+            session = self._session
+            if session is None or not session.loaded_well or session.client.busy:
+                return False
+            self._retry, self._status = session.spec, asleep_status(session.spec)
+            await self._end_session()
+        return True
+
     async def close(self) -> None:
         """The program ends: nothing is loaded or restarted any more."""
         self._closed = True
@@ -96,6 +129,7 @@ class Models:
         """Start a generation; closing or cancelling it stops it. A request that cannot work is refused here and now;
         whatever happens later arrives as a Failed event."""
         session = self._session
+        self.used = time.monotonic()
         if session is None or not session.ready.done():
             waiting = self._recovery()
             self._check_roughly(request)
@@ -160,6 +194,7 @@ class Models:
     async def _ready(self) -> Session:
         """The session that can be asked; waits for a restart after a crash, refuses otherwise."""
         session = self._session
+        self.used = time.monotonic()
         if session is None or not session.ready.done():
             await asyncio.shield(self._recovery())
             session = self._session
@@ -245,16 +280,26 @@ class Models:
     def _restart(self, spec: LoadSpec) -> asyncio.Future[ModelInfo]:
         """Load again after a crash; the future is there at once, so that requests can wait for it."""
         ready: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
+        waking = self._status.code == "model_asleep"
         self._retry, self._restarted = None, ready
-        self._status = loading_status(spec, restarting=True)
-        self._spawn(self._restart_into(spec, ready))
+        self._status = loading_status(spec, restarting=not waking)
+        self._spawn(self._restart_into(spec, ready, waking))
         return ready
 
-    async def _restart_into(self, spec: LoadSpec, ready: asyncio.Future[ModelInfo]) -> None:
+    async def _restart_into(self, spec: LoadSpec, ready: asyncio.Future[ModelInfo], waking: bool) -> None:
+        if waking and self.before_waking is not None:
+            try:
+                await self.before_waking(spec)
+            except WebUIError as error:
+                if self._restarted is ready:
+                    self._retry, self._restarted, self._status = spec, None, asleep_status(spec)
+                    ready.set_exception(error)
+                    ready.exception()
+                return
         async with self._switch:
             if self._restarted is not ready:
                 return
-            session = await self._start_session(spec, restarting=True)
+            session = await self._start_session(spec, restarting=not waking)
         try:
             info = await asyncio.shield(session.ready)
         except WebUIError as error:
@@ -284,7 +329,7 @@ class Models:
             session.progress = min(max(float(header["progress"]), 0.0), 1.0)
             self._status = session.loading()
         elif kind == "ready":
-            info = model_info_from_dict(header["info"])
+            info = self._dress(model_info_from_dict(header["info"]))
             session.worker.loaded = True
             self._status = session.loaded(info)
             session.settle(info)

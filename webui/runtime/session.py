@@ -50,6 +50,12 @@ def loading_status(spec: LoadSpec, progress: float = 0.0, *, restarting: bool = 
     )
 
 
+def asleep_status(spec: LoadSpec) -> ModelStatus:
+    name = spec.name or spec.path.replace("\\", "/").rsplit("/", 1)[-1]
+    sentence = f"{name} was unloaded while nobody used it; it is loaded again when it is asked."
+    return ModelStatus("none", sentence=sentence, spec=spec, code="model_asleep", values={"name": name})
+
+
 class Session:
     """One worker with the model it was started for."""
 
@@ -60,6 +66,10 @@ class Session:
         self.progress = 0.0
         self.worker: Worker
         self.client: Client
+
+    @property
+    def loaded_well(self) -> bool:
+        return self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
 
     def settle(self, result: ModelInfo | WebUIError) -> None:
         """The load is over, one way or the other; who does not wait for it must not be told off for that."""

@@ -14,7 +14,7 @@ from typing import Any
 from webui.chat.conversation import ReplySettings
 from webui.errors import WebUIError
 from webui.runtime.client import Generation
-from webui.runtime.models import Models
+from webui.runtime.fleet import Fleet
 from webui.tabs.words import Words
 from webui.types import Event, Failed, Finished, GenerationRequest, PromptProgress, Queued, Token
 
@@ -56,7 +56,7 @@ class Writing:
 
 
 async def write_on(
-    models: Models, settings: ReplySettings, prompt: str, state: Writing, running: set[Generation]
+    models: Fleet, settings: ReplySettings, prompt: str, state: Writing, running: set[Generation]
 ) -> AsyncGenerator[None, None]:
     """Let the model write after `prompt` and tell whenever there is something to show in `state`.
 

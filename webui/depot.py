@@ -1,0 +1,81 @@
+"""The models on the disk as the fleet asks for them: by name, with their kept settings, and whether there is room.
+
+Brings library, kept settings and the memory estimate together. Knows nothing of workers or requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from webui.hub.library import Library
+from webui.hub.machine import machine_now
+from webui.hub.memory import Estimate, estimate, plan_of, verdict
+from webui.hub.reasons import BadModelFile
+from webui.hub.shape import Shape, shape_of_files
+from webui.model_settings import ModelSettings
+from webui.types import LoadSpec
+
+
+class Depot:
+    """The program's `runtime.fleet.Shelf`. `on_demand` says whether requests may have models loaded."""
+
+    def __init__(self, library: Library, kept: ModelSettings, *, on_demand: bool) -> None:
+        self._library = library
+        self._kept = kept
+        self._on_demand = on_demand
+        self._shapes: dict[tuple[str, int], Shape] = {}
+
+    def loadable(self) -> tuple[str, ...]:
+        """The names of the models that are loaded when first asked for."""
+        return tuple(entry.name for entry in self._library.entries() if entry.loadable) if self._on_demand else ()
+
+    def find(self, name: str) -> LoadSpec | None:
+        if not self._on_demand:
+            return None
+        wanted = name.strip().lower().removesuffix(".gguf")
+        for entry in self._library.entries():
+            names = (entry.name.lower(), entry.path.name.lower().removesuffix(".gguf"))
+            if entry.loadable and wanted in names:
+                return self._kept.spec(entry)
+        return None
+
+    def idle_minutes(self, name: str) -> float:
+        return self._kept.idle_minutes(name)
+
+    def estimate(self, spec: LoadSpec) -> Estimate | None:
+        """What it takes on this machine; None where nothing can be said (another engine, an unreadable file)."""
+        shape = self._shape(spec)
+        return estimate(shape, plan_of(spec, shape, machine_now())) if shape else None
+
+    def shortage(self, spec: LoadSpec, loaded: Sequence[LoadSpec], loading: Sequence[LoadSpec]) -> str:
+        """What is free leaves out what loaded models hold, but for their weights: those are mapped files, which the
+        system counts as free although they are in use. Models being loaded have taken nothing yet."""
+        needed = self.estimate(spec)
+        if needed is None:
+            return ""
+        machine = machine_now()
+        ram, gpu = machine.ram_free, 0
+        for other in loaded:
+            held = self.estimate(other)
+            ram -= held.ram.weights if held and held.plan.mmap else 0
+        for other in loading:
+            coming = self.estimate(other)
+            ram -= coming.ram.total if coming else 0
+            gpu += coming.gpu.total if coming else 0
+        gpus = tuple(replace(card, free=max(0, card.free - gpu // len(machine.gpus))) for card in machine.gpus)
+        found = verdict(needed, replace(machine, ram_free=max(0, ram), gpus=gpus))
+        return "" if found.fits else found.sentence
+
+    def _shape(self, spec: LoadSpec) -> Shape | None:
+        if spec.engine != "llamacpp":
+            return None
+        try:
+            entry = self._library.look_at(Path(spec.path))
+            key = (spec.path, entry.size_bytes)
+            if key not in self._shapes:
+                self._shapes[key] = shape_of_files(entry.files)
+        except (BadModelFile, OSError):
+            return None
+        return self._shapes[key]
