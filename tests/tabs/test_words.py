@@ -59,6 +59,7 @@ def test_no_word_is_left_over() -> None:
     asked = set(re.findall(r"""["'`]([a-z_.0-9]+)["'`]""", code))
     computed = ("reason.", "problem.", "page.chain.family.", "page.idea.", "model.fact.", "tab.", "stage.", "logits.")
     computed += ("page.theme.", "page.language.", "page.funnel.", "status.", "fit.", "rope.", "offer.")
+    computed += ("page.downloads.", "downloads.token.")
     for key in load("en"):
         name = re.sub(r"\.(one|few|many)$", "", key.removeprefix("page."))
         known = key in asked or name in asked or key.endswith(".help") or key.startswith(computed)

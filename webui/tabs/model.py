@@ -12,6 +12,7 @@ from webui.errors import BadValue, LoadFailed, WebUIError
 from webui.hub.library import ModelEntry
 from webui.preferences import Preferences
 from webui.services import Services
+from webui.tabs import downloads
 from webui.tabs.asking import Answer, Asked, number, server_function, text
 from webui.tabs.labels import label
 from webui.tabs.pieces import ModelView
@@ -157,8 +158,11 @@ def _short(words: Words, count: int) -> str:
 
 def build(services: Services) -> None:
     """The tab's frame: one section beside the other; `Lab.openTab("model-get")` shows one from a script."""
-    with gr.Column(elem_classes="page"), gr.Tabs(elem_id="model-tabs"), _section("own"):
-        ModelView(elem_id="model", server_functions=[server_function("model", services, ModelServer(services))])
+    with gr.Column(elem_classes="page"), gr.Tabs(elem_id="model-tabs"):
+        with _section("own"):
+            ModelView(elem_id="model", server_functions=[server_function("model", services, ModelServer(services))])
+        with _section("get"):
+            downloads.build(services)
 
 
 def _section(name: str) -> gr.Tab:
