@@ -57,7 +57,24 @@ def test_every_word_the_scripts_ask_for_exists() -> None:
 def test_no_word_is_left_over() -> None:
     code = "\n".join(f.read_text(encoding="utf-8") for f in (*TABS.glob("*.py"), *(TABS / "static").glob("*.js")))
     asked = set(re.findall(r"""["'`]([a-z_.0-9]+)["'`]""", code))
-    computed = ("reason.", "problem.", "page.chain.family.", "page.idea.", "model.fact.", "tab.", "stage.", "logits.")
+    computed = (
+        "reason.",
+        "problem.",
+        "page.chain.family.",
+        "page.idea.",
+        "model.fact.",
+        "model.option.",
+        "model.group.",
+        "model.choice.",
+        "model.fit.",
+        "page.model.is.",
+        "page.model.sort.",
+        "page.model.rope.",
+        "page.model.fit.col.",
+        "tab.",
+        "stage.",
+        "logits.",
+    )
     computed += ("page.theme.", "page.language.", "page.funnel.", "status.", "fit.", "rope.", "offer.")
     computed += ("page.downloads.", "downloads.token.")
     for key in load("en"):

@@ -1,166 +1,168 @@
-"""The Model tab: what there is to load, what is loaded, context and GPU layers, progress and cancel."""
+"""The Model tab: its frame, and what is loaded, how it is loaded, how much memory that takes, progress and cancel.
+
+The list is model_list.py's, the form model_options.py's, the estimate model_fit.py's, RoPE model_rope.py's.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from pathlib import Path
 
 import gradio as gr
 
-from webui.errors import BadValue, LoadFailed, WebUIError
+from webui.errors import LoadFailed, WebUIError
 from webui.hub.library import ModelEntry
-from webui.preferences import Preferences
+from webui.hub.machine import machine_now, used_by
+from webui.model_settings import NUMBERS
 from webui.services import Services
-from webui.tabs import downloads
-from webui.tabs.asking import Answer, Asked, number, server_function, text
+from webui.tabs import downloads, model_lora, model_rope
+from webui.tabs.asking import Answer, Asked, server_function, text
 from webui.tabs.labels import label
+from webui.tabs.model_fit import Fitter
+from webui.tabs.model_list import ListServer, find_entry, piece_function
+from webui.tabs.model_options import form, spec_from, values_of
+from webui.tabs.model_words import short_number, size_text
 from webui.tabs.pieces import ModelView
 from webui.tabs.shell import model_state
 from webui.tabs.words import Words
-from webui.types import LoadSpec
-
-SMALLEST_CONTEXT, LARGEST_CONTEXT = 64, 1 << 24
+from webui.types import LoadSpec, ModelInfo
 
 
 class ModelServer:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._models = services.models
-        self._preferences: Preferences = services.preferences
-        self._loading: asyncio.Task[None] | None = None
+        self._preferences = services.preferences
+        self._fitter = Fitter(machine_now)
+        self._loading: set[asyncio.Task[None]] = set()
 
-    async def _ask_list(self, words: Words, asked: Asked) -> Answer:
-        """What there is; with `scan` the folders are looked at again."""
-        library = self._services.library
-        look = library.scan if asked.get("scan") else library.entries
-        entries = await asyncio.to_thread(look)
-        kept = {"n_ctx": self._context(), "n_gpu_layers": self._preferences["n_gpu_layers"]}
-        folders = [str(folder) for folder in library.folders]
-        listed = [entry for entry in entries if entry.kind not in ("lora", "projector", "tokenizer")]
+    async def _ask_form(self, words: Words, asked: Asked) -> Answer:
+        """The controls, and the values this model starts with."""
+        entry = await self._find(asked)
         return {
-            **await self._ask_state(words, {}),
-            **kept,
-            "folders": folders,
-            "models": [_row(words, e) for e in listed],
+            "groups": form(words),
+            "values": values_of(self._base(entry)),
+            "loras": model_lora.fitting(words, self._services.library, entry),
+            "at_start": self._services.model_settings.of(entry.name).load_at_start,
         }
+
+    async def _ask_fit(self, words: Words, asked: Asked) -> Answer:
+        entry = await self._find(asked)
+        return await self._fitter.look(words, entry, spec_from(self._base(entry), asked))
+
+    async def _ask_rope(self, words: Words, asked: Asked) -> Answer:
+        return model_rope.look(words, await self._find(asked), asked)
 
     async def _ask_state(self, words: Words, asked: Asked) -> Answer:
         status = self._models.status()
-        info = status.info
-        facts: list[list[str]] = []
-        if info is not None:
-            rows = {
-                "architecture": info.architecture,
-                "parameters": _short(words, info.n_params),
-                "size": _bytes(words, info.size_bytes),
-                "context": words("model.fact.context.value", n=info.n_ctx, trained=info.n_ctx_train or "?"),
-                "slots": str(info.slots),
-                "vocabulary": str(info.n_vocab),
-                "layers": words("model.fact.layers.value", gpu=info.n_gpu_layers, all=info.n_layers),
-                "seconds": words("model.fact.seconds.value", n=words.number(info.load_seconds, 1)),
-            }
-            facts = [[words(f"model.fact.{name}"), value] for name, value in rows.items()]
         loaded = status.spec.path if status.spec and status.stage in ("ready", "loading") else ""
-        return {**model_state(words, status), "loaded": loaded, "facts": facts}
+        seats = await asyncio.to_thread(self._seats, words)
+        return {**model_state(words, status), "loaded": loaded, "seats": seats}
+
+    def _seats(self, words: Words) -> list[Answer]:
+        """Every model that is loaded, is being loaded, or sleeps until it is asked for."""
+        return [
+            {
+                **model_state(words, seat.status),
+                "name": seat.name,
+                "current": seat.current,
+                "asleep": seat.asleep,
+                "facts": self._facts(words, seat.status.info, seat.status.spec, seat.pid) if seat.status.info else [],
+            }
+            for seat in self._models.seats()
+        ]
+
+    def _facts(self, words: Words, info: ModelInfo, spec: LoadSpec | None, pid: int) -> list[list[str]]:
+        rows = {
+            "architecture": info.architecture,
+            "parameters": short_number(words, info.n_params),
+            "size": size_text(words, info.size_bytes),
+            "context": words("model.fact.context.value", n=info.n_ctx, trained=info.n_ctx_train or "?"),
+            "slots": str(info.slots),
+            "vocabulary": str(info.n_vocab),
+            "layers": words("model.fact.layers.value", gpu=info.n_gpu_layers, all=info.n_layers),
+            "seconds": words("model.fact.seconds.value", n=words.number(info.load_seconds, 1)),
+        }
+        used = used_by(pid) if pid else None
+        if used is not None:
+            rows["memory"] = size_text(words, used.ram + used.gpu)
+        planned = self._planned(spec)
+        if planned:
+            rows["planned"] = size_text(words, planned)
+        return [[words(f"model.fact.{name}"), value] for name, value in rows.items()]
+
+    def _planned(self, spec: LoadSpec | None) -> int:
+        """What the estimate says of the loaded model; 0 if there is no file to ask."""
+        if spec is None or spec.engine == "fake":
+            return 0
+        try:
+            entry = find_entry(self._services.library, spec.path)
+            return self._fitter.planned(entry, spec).total
+        except WebUIError:
+            return 0
 
     async def _ask_load(self, words: Words, asked: Asked) -> Answer:
         """Begin to load; how it goes on is the state's affair."""
-        entry = await self._find(text(asked, "path", 4096))
-        n_ctx = number(asked, "n_ctx", SMALLEST_CONTEXT, LARGEST_CONTEXT)
-        n_gpu_layers = number(asked, "n_gpu_layers", -1, 10_000)
-        await asyncio.to_thread(
-            lambda: self._preferences.set(model=str(entry.path), n_ctx=n_ctx, n_gpu_layers=n_gpu_layers)
-        )
-        spec = replace(self._spec(entry), n_ctx=n_ctx, n_gpu_layers=n_gpu_layers)
-        self._loading = asyncio.create_task(self._load(spec), name="load from the page")
+        entry = await self._find(asked)
+        if not entry.loadable:
+            raise LoadFailed(entry.problem or "This is not a model that can be loaded.", code="not_loadable")
+        spec = spec_from(self._base(entry), asked)
+        own = {name: getattr(spec, name) for name in NUMBERS}
+        await asyncio.to_thread(lambda: self._services.model_settings.keep(entry.name, **own, options=spec.options))
+        await asyncio.to_thread(lambda: self._preferences.set(model=str(entry.path)))
+        loading = asyncio.create_task(self._load(spec, beside=asked.get("beside") is True), name="load from the page")
+        self._loading.add(loading)
+        loading.add_done_callback(self._loading.discard)
         await asyncio.sleep(0.05)
         return await self._ask_state(words, {})
 
+    async def _ask_at_start(self, words: Words, asked: Asked) -> Answer:
+        """Whether this model is loaded when the program starts."""
+        entry, wanted = await self._find(asked), asked.get("on") is True
+        await asyncio.to_thread(lambda: self._services.model_settings.keep(entry.name, load_at_start=wanted))
+        return {"at_start": wanted}
+
     async def _ask_cancel(self, words: Words, asked: Asked) -> Answer:
-        await self._models.cancel_load()
+        await self._models.cancel_load(text(asked, "name", 400) or None)
+        return await self._ask_state(words, {})
+
+    async def _ask_current(self, words: Words, asked: Asked) -> Answer:
+        self._models.make_current(text(asked, "name", 400))
         return await self._ask_state(words, {})
 
     async def _ask_unload(self, words: Words, asked: Asked) -> Answer:
-        await self._models.unload()
-        return await self._ask_state(words, {})
+        """Unload, and say how much memory the model held."""
+        name = text(asked, "name", 400)
+        pid = next((seat.pid for seat in self._models.seats() if seat.name == name), 0)
+        used = await asyncio.to_thread(used_by, pid) if pid else None
+        await self._models.unload(name)
+        freed = words("model.freed", n=size_text(words, used.ram + used.gpu)) if used else ""
+        return {**await self._ask_state(words, {}), "freed": freed}
 
-    async def _ask_add(self, words: Words, asked: Asked) -> Answer:
-        """A file or folder where it is; nothing is copied."""
-        path = text(asked, "path", 4096).strip().strip('"')
-        await asyncio.to_thread(self._services.library.add, path)
-        return await self._ask_list(words, {"scan": True})
-
-    async def _ask_forget(self, words: Words, asked: Asked) -> Answer:
-        await asyncio.to_thread(self._services.library.forget, Path(text(asked, "path", 4096)))
-        return await self._ask_list(words, {"scan": True})
-
-    async def _load(self, spec: LoadSpec) -> None:
+    async def _load(self, spec: LoadSpec, *, beside: bool) -> None:
         try:
-            await self._models.load(spec)
+            await self._models.load(spec, beside=beside)
         except WebUIError:
             return  # the models' status says why, and the page shows that
 
-    async def _find(self, path: str) -> ModelEntry:
-        """Only what the library lists can be loaded from the page."""
-        for entry in await asyncio.to_thread(self._services.library.entries):
-            if str(entry.path) == path:
-                if not entry.loadable:
-                    raise LoadFailed(entry.problem or "This is not a model that can be loaded.", code="not_loadable")
-                return entry
-        raise BadValue("This model is gone: scan the folder again.", param="path", code="model_gone")
+    async def _find(self, asked: Asked) -> ModelEntry:
+        return await asyncio.to_thread(find_entry, self._services.library, text(asked, "path", 4096))
 
-    def _spec(self, entry: ModelEntry) -> LoadSpec:
-        settings = self._services.settings
-        return LoadSpec(
-            path=str(entry.path),
-            engine="llamacpp" if entry.kind == "gguf" else "exllamav2",
-            name=entry.name,
-            threads=settings.threads,
-            slots=settings.parallel,
-        )
-
-    def _context(self) -> int:
-        return int(self._preferences["n_ctx"] or self._services.settings.n_ctx)
-
-
-def _row(words: Words, entry: ModelEntry) -> Answer:
-    facts = entry.facts
-    return {
-        "name": entry.name,
-        "path": str(entry.path),
-        "origin": entry.origin,
-        "kind": entry.kind,
-        "size": _bytes(words, entry.size_bytes),
-        "architecture": facts.architecture if facts else "",
-        "parameters": _short(words, facts.parameters) if facts and facts.parameters else "",
-        "quantisation": facts.quantisation if facts else "",
-        "in_words": facts.quantisation_in_words(words.language) if facts else "",
-        "context": facts.context if facts else 0,
-        "template": bool(facts and facts.chat_template),
-        "layers": facts.layers if facts else 0,
-        "problem": entry.problem_in(words.language) or "",
-        "loadable": entry.loadable,
-    }
-
-
-def _bytes(words: Words, count: int) -> str:
-    if count >= 10**9:
-        return words("unit.gb", n=words.number(count / 1e9, 2))
-    return words("unit.mb", n=words.number(count / 1e6, 0))
-
-
-def _short(words: Words, count: int) -> str:
-    if count >= 10**9:
-        return words("unit.billion", n=words.number(count / 1e9, 1))
-    return words("unit.million", n=words.number(count / 1e6, 0))
+    def _base(self, entry: ModelEntry) -> LoadSpec:
+        """How this model is loaded as things stand: flags, general settings, its own."""
+        return self._services.model_settings.spec(entry)
 
 
 def build(services: Services) -> None:
     """The tab's frame: one section beside the other; `Lab.openTab("model-get")` shows one from a script."""
+    listed = ListServer(services)
+    asks = [
+        server_function("model", services, ModelServer(services)),
+        server_function("model_list", services, listed),
+        piece_function(services, listed),
+    ]
     with gr.Column(elem_classes="page"), gr.Tabs(elem_id="model-tabs"):
         with _section("own"):
-            ModelView(elem_id="model", server_functions=[server_function("model", services, ModelServer(services))])
+            ModelView(elem_id="model", server_functions=asks)
         with _section("get"):
             downloads.build(services)
 

@@ -1,0 +1,158 @@
+"""Will it fit? The Model tab's bars, verdict and table over contexts, for the values that stand in the form right now.
+
+Only asks hub.memory and says it in words; nothing is loaded for it. Headers are read once a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from webui.errors import BadValue
+from webui.hub.library import ModelEntry
+from webui.hub.machine import Machine
+from webui.hub.memory import (
+    ContextRow,
+    Estimate,
+    Plan,
+    Share,
+    best_gpu_layers,
+    context_table,
+    estimate,
+    largest_context,
+    per_gpu,
+    plan_of,
+    verdict,
+)
+from webui.hub.shape import Shape, shape_of_facts, shape_of_files
+from webui.tabs.asking import Answer
+from webui.tabs.model_lora import bytes_of
+from webui.tabs.model_words import size_text, verdict_text
+from webui.tabs.words import Words
+from webui.types import LoadSpec
+
+PARTS = ("weights", "cache", "compute", "program")
+MOST_SHAPES = 64
+
+
+class Shapes:
+    """Shapes by file, size and time, so that a moved slider reads no header."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, float], Shape] = {}
+
+    def of(self, entry: ModelEntry) -> Shape:
+        key = (str(entry.path), entry.size_bytes, entry.modified)
+        known = self._known.get(key)
+        if known is None:
+            known = self._read(entry)
+            if len(self._known) >= MOST_SHAPES:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = known
+        return known
+
+    @staticmethod
+    def _read(entry: ModelEntry) -> Shape:
+        if entry.kind == "gguf":
+            return shape_of_files(entry.files)
+        if entry.facts is None or not entry.facts.layers:
+            raise BadValue("Its files do not tell how much memory it needs.", code="no_shape")
+        return shape_of_facts(entry.facts)
+
+
+class Fitter:
+    """`now` tells what is free; a test gives another machine."""
+
+    def __init__(self, now: Callable[[], Machine]) -> None:
+        self._now = now
+        self.shapes = Shapes()
+
+    async def look(self, words: Words, entry: ModelEntry, spec: LoadSpec) -> Answer:
+        """Everything the page shows for these values."""
+        return await asyncio.to_thread(self._look, words, entry, spec)
+
+    def planned(self, entry: ModelEntry, spec: LoadSpec) -> Estimate:
+        """The estimate for a spec, adapters counted in."""
+        machine, shape = self._now(), self.shapes.of(entry)
+        return estimate(shape, with_adapters(plan_of(spec, shape, machine), spec))
+
+    def _look(self, words: Words, entry: ModelEntry, spec: LoadSpec) -> Answer:
+        machine = self._now()
+        shape = self.shapes.of(entry)
+        plan = with_adapters(plan_of(spec, shape, machine), spec)
+        needed = estimate(shape, plan)
+        judged = verdict(needed, machine)
+        automatic = spec.n_gpu_layers < 0 and bool(machine.gpus)
+        table = context_table(shape, plan, machine, automatic=automatic)
+        return {
+            "code": judged.code,
+            "verdict": verdict_text(words, judged),
+            "meters": meters(words, shape, needed, machine, spec),
+            "plan": {
+                "n_ctx": plan.context,
+                "slots": plan.slots,
+                "n_gpu_layers": plan.gpu_layers,
+                "ubatch": plan.ubatch,
+            },
+            "layers": len(shape.layers) + 1,
+            "gpus": [gpu.name for gpu in machine.gpus],
+            "best_layers": best_gpu_layers(shape, plan, machine) if machine.gpus else 0,
+            "largest": largest_context(shape, plan, machine),
+            "trained": shape.trained_context,
+            "table": [context_row(words, row, bool(machine.gpus)) for row in table],
+        }
+
+
+def with_adapters(plan: Plan, spec: LoadSpec) -> Plan:
+    """The plan with the LoRA files' bytes, as far as they are there."""
+    return replace(plan, adapters=bytes_of(spec.options.get("loras", ())))
+
+
+def meters(words: Words, shape: Shape, needed: Estimate, machine: Machine, spec: LoadSpec) -> list[Answer]:
+    """One bar for RAM and one for each GPU."""
+    bars = [meter(words, words("model.fit.ram"), needed.ram, machine.ram_free, machine.ram_total)]
+    shares = per_gpu(shape, needed.plan, machine, spec.options.get("tensor_split", ()))
+    for number, (gpu, share) in enumerate(zip(machine.gpus, shares, strict=True)):
+        name = words("model.fit.gpu", n=number, name=gpu.name)
+        bars.append(meter(words, name, share, gpu.free, gpu.total))
+    return bars
+
+
+def meter(words: Words, label: str, share: Share, free: int, total: int) -> Answer:
+    """A stacked bar: what others use, then the parts of this model, against all there is."""
+    others = max(0, total - free)
+    parts: list[dict[str, Any]] = [_part(words, "others", others)]
+    parts += [_part(words, name, getattr(share, name)) for name in PARTS]
+    need = share.total
+    key = "model.fit.line" if need <= free else "model.fit.over"
+    line = words(key, need=size_text(words, need), free=size_text(words, free), over=size_text(words, need - free))
+    return {
+        "label": label,
+        "text": line,
+        "total": max(total, others + need),
+        "limit": total,
+        "need": need,
+        "free": free,
+        "over": need > free,
+        "parts": parts,
+    }
+
+
+def _part(words: Words, name: str, amount: int) -> dict[str, Any]:
+    return {"kind": name, "amount": amount, "label": words(f"model.fit.{name}", n=size_text(words, amount))}
+
+
+def context_row(words: Words, row: ContextRow, gpus: bool) -> Answer:
+    return {
+        "context": row.context,
+        "ram": size_text(words, row.estimate.ram.total),
+        "gpu": size_text(words, row.estimate.gpu.total) if gpus else "",
+        "cache": size_text(words, row.estimate.ram.cache + row.estimate.gpu.cache),
+        "layers": row.estimate.plan.gpu_layers if gpus else "",
+        "code": row.verdict.code,
+        "word": words(f"model.fit.word.{row.verdict.code}"),
+        "sentence": verdict_text(words, row.verdict),
+        "beyond": row.beyond,
+    }
