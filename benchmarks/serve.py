@@ -182,15 +182,15 @@ def theirs(options: argparse.Namespace, port: int) -> list[str]:
 
 
 async def needs_plain_weights(options: argparse.Namespace, folder: Path) -> bool:
-    """Whether llama-server dies of an instruction this machine only claims to have (AMX in many virtual machines), as
-    long as it repacks weights. Our engine leaves them plain there by itself, so both then work on the same."""
+    """Whether llama-server is killed by instructions this machine only claims to have (AMX in many virtual machines)
+    as long as it repacks weights. Our engine leaves them plain there by itself, so both then work on the same."""
     port, log = free_port(), folder / "probe.log"
     with log.open("wb") as output:
         process = subprocess.Popen(theirs(options, port), stdout=output, stderr=output, stdin=subprocess.DEVNULL)
     try:
         await wait_until_ready(port, process, log)
     except SystemExit:
-        if process.returncode != -signal.SIGILL:
+        if process.returncode is None or process.returncode >= 0:
             raise
         return True
     finally:

@@ -161,3 +161,27 @@ def test_loading_tells_progress_and_can_be_cancelled():
     with pytest.raises(LoadCancelled):
         open_llamacpp(LoadSpec(str(starter_model()), n_ctx=256), stop_in_the_middle, AbortFlag())
     assert told == sorted(told) and told[-1] < 1
+
+
+def test_the_order_of_a_batch_changes_neither_its_rows_nor_whose_they_are(engine, prompt):
+    def step(order):
+        for slot in range(3):
+            engine.keep(slot, 0)
+            read(engine, slot, prompt[slot : slot + 40])
+        rows = engine.decode([Chunk(slot, 40, (prompt[slot + 40],)) for slot in order])
+        return {slot: row.copy() for slot, row in zip(order, rows, strict=True)}
+
+    ordered, mixed = step((0, 1, 2)), step((2, 0, 1))
+    for slot in range(3):
+        assert np.array_equal(ordered[slot], mixed[slot])
+    assert not np.array_equal(ordered[0], ordered[1])
+
+
+def test_an_idle_slot_between_busy_ones_keeps_what_it_holds(engine, prompt):
+    for slot in range(3):
+        read(engine, slot, prompt[slot : slot + 40])
+    for place in range(40, 44):
+        engine.decode([Chunk(slot, place, (prompt[place],)) for slot in (0, 2)])
+    row = engine.decode([Chunk(1, 40, prompt[41:60], prompt=True)])[0].copy()
+    engine.keep(1, 0)
+    assert np.array_equal(read(engine, 1, prompt[1:60], cuts=(40,)), row)

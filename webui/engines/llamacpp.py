@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from llama_cpp import llama_cpp as lib
 from numpy.typing import NDArray
 
-from webui.engines.base import Aborted, AbortFlag, Chunk, EngineError, Progress, Row
+from webui.engines.base import NEVER, Aborted, AbortFlag, Chunk, EngineError, Progress, Row
 from webui.engines.llamacpp_embed import LlamaCppEmbedder
 from webui.engines.llamacpp_open import MAX_ROWS, Opened, open_model
 from webui.errors import BadValue
@@ -21,6 +23,9 @@ from webui.load_options import check_spec
 from webui.types import LoadSpec, ModelInfo
 
 _ABORTED = 2
+_GAP = 1
+"""Idle slots between busy ones that are filled with a token each."""
+_slot_of = attrgetter("slot")
 _REASONS = {1: "the context is full", -1: "the batch is not valid"}
 
 
@@ -105,31 +110,47 @@ class LlamaCpp:
     # Batches
 
     def decode(self, chunks: Sequence[Chunk]) -> list[Row]:
+        # llama.cpp computes streams together only if they come one after the other: each break would be a run of its
+        # own through all weights.
+        inorder = sorted(chunks, key=_slot_of)
+        fillers = self._fillers(inorder)
+        try:
+            places = self._run(sorted([*inorder, *fillers], key=_slot_of) if fillers else inorder)
+        finally:
+            for filler in fillers:
+                self.keep(filler.slot, filler.position)
+        return [self._row(place) for chunk in chunks for place in places.get(chunk.slot, ())]
+
+    def _fillers(self, chunks: list[Chunk]) -> list[Chunk]:
+        """A token for each lone slot that stands idle between busy ones, forgotten afterwards: cheaper than the second
+        run through the weights that its absence costs."""
+        if self.grid == NEVER:
+            return []
+        fillers = []
+        for one, other in pairwise(chunks):
+            if other.slot - one.slot == _GAP + 1 and len(one.tokens) == len(other.tokens) == 1:
+                slot = one.slot + 1
+                position = lib.llama_memory_seq_pos_max(self._opened.memory, slot) + 1
+                if position < self.info.n_ctx:
+                    fillers.append(Chunk(slot, position, one.tokens, "none"))
+        return fillers
+
+    def _run(self, chunks: list[Chunk]) -> dict[int, list[int]]:
+        """Decode a batch; the places of the rows that are wanted, by slot."""
         batch, end = self._batch, 0
-        rows: list[int] = []
+        places: dict[int, list[int]] = {}
         for chunk in chunks:
             start, end = end, end + len(chunk.tokens)
             if end > self._size:
                 raise EngineError(f"a batch holds at most {self._size} tokens")
             if chunk.position + len(chunk.tokens) > self.info.n_ctx:
                 raise EngineError("the context is full")
-            if end - start == 1:
-                batch.tokens[start] = chunk.tokens[0]
-                batch.positions[start] = chunk.position
-                batch.sequences[start] = batch.slot_addresses[chunk.slot]
-                batch.wanted[start] = chunk.rows != "none"
-            else:
-                batch.tokens[start:end] = chunk.tokens
-                batch.positions[start:end] = np.arange(chunk.position, chunk.position + end - start)
-                batch.sequences[start:end] = batch.slot_addresses[chunk.slot]
-                batch.wanted[start:end] = chunk.rows == "all"
-                if chunk.rows == "last":
-                    batch.wanted[end - 1] = 1
+            self._fill(chunk, start, end)
             if chunk.rows == "all":
-                rows += range(start, end)
+                places[chunk.slot] = list(range(start, end))
             elif chunk.rows == "last":
-                rows.append(end - 1)
-        if len(rows) > self.max_rows:
+                places[chunk.slot] = [end - 1]
+        if sum(map(len, places.values())) > self.max_rows:
             raise EngineError(f"a batch gives at most {self.max_rows} rows")
         batch.native.n_tokens = end
         result = lib.llama_decode(self._context, batch.native)
@@ -137,7 +158,23 @@ class LlamaCpp:
             raise Aborted("aborted")
         if result != 0:
             raise EngineError(_REASONS.get(result, f"llama_decode returned {result}"))
-        return [self._row(place) for place in rows]
+        return places
+
+    def _fill(self, chunk: Chunk, start: int, end: int) -> None:
+        """Write a chunk into the batch's arrays."""
+        batch = self._batch
+        if end - start == 1:
+            batch.tokens[start] = chunk.tokens[0]
+            batch.positions[start] = chunk.position
+            batch.sequences[start] = batch.slot_addresses[chunk.slot]
+            batch.wanted[start] = chunk.rows != "none"
+            return
+        batch.tokens[start:end] = chunk.tokens
+        batch.positions[start:end] = np.arange(chunk.position, chunk.position + end - start)
+        batch.sequences[start:end] = batch.slot_addresses[chunk.slot]
+        batch.wanted[start:end] = chunk.rows == "all"
+        if chunk.rows == "last":
+            batch.wanted[end - 1] = 1
 
     def _row(self, place: int) -> Row:
         pointer = lib.llama_get_logits_ith(self._context, place)
