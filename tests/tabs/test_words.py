@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from webui.settings import Settings
 from webui.tabs.labels import translations
 from webui.tabs.words import LANGUAGES, Words, language_of, load
 
@@ -16,10 +18,10 @@ LETTERS = re.compile(r"[A-Za-z]{3,}")
 
 
 def test_both_languages_have_the_same_keys() -> None:
-    """English sentences of problems may be missing: they stand where the errors are raised."""
+    """English sentences of problems and flags may be missing: they stand where the errors are raised, the flags made."""
     english, russian = set(load("en")), set(load("ru"))
     assert english - russian == set(), "missing in ru.json"
-    assert {key for key in russian - english if not key.startswith("problem.")} == set(), "missing in en.json"
+    assert {key for key in russian - english if not key.startswith(("problem.", "flag."))} == set(), "missing in en.json"
 
 
 def test_translations_keep_the_placeholders() -> None:
@@ -52,6 +54,13 @@ def test_every_word_the_scripts_ask_for_exists() -> None:
             continue
         for key in re.findall(r"""\bt\("([a-z_.0-9]+)\"""", file.read_text(encoding="utf-8")):
             assert f"page.{key}" in words, f"{file.name} asks for page.{key}"
+
+
+def test_every_flag_is_explained_in_russian() -> None:
+    told = {key.removeprefix("flag.") for key in load("ru") if key.startswith("flag.")}
+    assert told == {field.name for field in fields(Settings)}
+    assert Words("ru").translated("flag.port", "port of the page") == "порт страницы"
+    assert Words("en").translated("flag.port", "port of the page") == "port of the page"
 
 
 def test_no_word_is_left_over() -> None:

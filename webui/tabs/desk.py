@@ -21,14 +21,14 @@ Frame = dict[Any, Any]
 
 
 class Buttons:
-    """Generate, Continue and Stop. While the model writes only Stop can be pressed."""
+    """While the model writes only Stop can be pressed; Undo once something was written."""
 
     def __init__(self, name: str, *, continues: bool) -> None:
         with gr.Row(elem_classes="toolbar"):
             self.generate = gr.Button(label("desk.generate"), variant="primary", elem_id=f"{name}-generate")
             self.go_on = gr.Button(label("desk.continue"), elem_id=f"{name}-continue", visible=continues)
             self.stop = gr.Button(label("desk.stop"), elem_id=f"{name}-stop", interactive=False)
-            self.undo = gr.Button(label("desk.undo"), elem_id=f"{name}-undo")
+            self.undo = gr.Button(label("desk.undo"), elem_id=f"{name}-undo", interactive=False)
             self.look = gr.Button(label("desk.look"), elem_id=f"{name}-look")
 
     def busy(self, busy: bool) -> Frame:
@@ -36,11 +36,12 @@ class Buttons:
             self.generate: gr.update(interactive=not busy),
             self.go_on: gr.update(interactive=not busy),
             self.stop: gr.update(interactive=busy),
+            self.undo: gr.update(interactive=not busy),
         }
 
     @property
     def all(self) -> list[gr.Button]:
-        return [self.generate, self.go_on, self.stop]
+        return [self.generate, self.go_on, self.stop, self.undo]
 
 
 class Desk:

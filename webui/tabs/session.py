@@ -6,9 +6,7 @@ import asyncio
 import importlib.metadata
 import os
 import platform
-import sys
 from dataclasses import fields
-from pathlib import Path
 
 import gradio as gr
 import psutil
@@ -50,7 +48,12 @@ class SessionServer:
                 text = _flag_text(words, value)
             name = "--" + field.name.replace("_", "-")
             shown.append(
-                {"name": name, "value": text, "changed": value != field.default, "help": field.metadata["help"]}
+                {
+                    "name": name,
+                    "value": text,
+                    "changed": value != field.default,
+                    "help": words.translated(f"flag.{field.name}", field.metadata["help"]),
+                }
             )
         return shown
 
@@ -73,7 +76,6 @@ def _versions(words: Words) -> list[list[str]]:
     rows.append(
         [words("session.cpu"), words("session.cpu.value", n=psutil.cpu_count(logical=False) or os.cpu_count() or 1)]
     )
-    rows.append([words("session.program"), str(Path(sys.argv[0]).name or "python")])
     return rows
 
 

@@ -34,6 +34,10 @@ class Words:
         text = self._words[key]
         return text.format(**values) if values else text
 
+    def translated(self, key: str, english: str) -> str:
+        """For sentences whose English stands where they belong, in the code: the other languages have a key for it."""
+        return english if self.language == LANGUAGES[0] else self._words.get(key, english)
+
     def problem(self, code: str, message: str, values: Mapping[str, Any]) -> str:
         """The sentence for an error. English is the error's own; other languages have one for each code (or cause), and
         a second (`.other`) for errors of that code that lack the values the first one tells."""

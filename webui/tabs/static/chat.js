@@ -50,6 +50,10 @@ Lab.drawings.chat = (root, { server }) => {
     down.hidden = true;
   }
 
+  // The room changes when the tab comes back into view, a phone's keyboard opens, or the fonts arrive.
+  new ResizeObserver(() => toEnd(false)).observe(scroll);
+  document.fonts.ready.then(() => toEnd(false));
+
   function showAll(answer) {
     state.chat = answer.chat;
     state.messages = answer.messages;
