@@ -10,7 +10,7 @@ import pytest
 from webui.api.answers import Chunks, Head, timings, usage
 from webui.api.errors import describe
 from webui.api.logprobs import FLOOR, chat_logprobs, completion_logprobs
-from webui.api.speech import parsed_arguments
+from webui.api.speech import Said, Speech, Tooling, parsed_arguments
 from webui.errors import BadValue, Busy, ContextExceeded, LoadFailed, NoModel, Overloaded, WebUIError, WorkerDied
 from webui.types import Alternative, Finished, Token
 
@@ -73,3 +73,14 @@ def test_arguments_that_are_no_object_stay_visible() -> None:
     assert parsed_arguments("") == {}
     assert parsed_arguments("[1]") == {"value": [1]}
     assert parsed_arguments('{"a": ') == {"text": '{"a": '}
+
+
+@pytest.mark.parametrize(("most", "calls"), [(None, 2), (1, 1)])
+def test_a_reply_has_no_more_calls_than_it_may(most: int | None, calls: int) -> None:
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    speech, said = Speech(Tooling("hermes", tools, most=most)), Said()
+    for _ in range(2):
+        text = '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>\n'
+        said.add(speech.token(Token(0, 1, text, text)))
+    said.add(speech.end(Finished(0, "stop", 1)))
+    assert [call["name"] for call in said.calls] == ["look"] * calls and speech.called

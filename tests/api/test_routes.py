@@ -265,6 +265,26 @@ def test_anthropic_tools(server: Server, http: httpx.Client) -> None:
         server.load(reply=REPLY)
 
 
+def test_one_call_where_no_more_are_wished(server: Server, http: httpx.Client) -> None:
+    server.load(
+        reply="".join(f'<tool_call>\n{{"name": "look", "arguments": {{"at": {n}}}}}\n</tool_call>' for n in (1, 2))
+    )
+    function = {"name": "look", "description": "Looks."}
+    chat = {"messages": ASK["messages"], "tools": [{"type": "function", "function": function}]}
+    ask = {**ASK, "max_tokens": 500, "tools": [{**function, "input_schema": {"type": "object"}}]}
+    try:
+        for wish, calls in ((True, [1, 2]), (False, [1])):
+            data = http.post("/v1/chat/completions", json={**chat, "parallel_tool_calls": wish}).json()["choices"][0]
+            arguments = [json.loads(call["function"]["arguments"]) for call in data["message"]["tool_calls"]]
+            assert arguments == [{"at": number} for number in calls] and data["finish_reason"] == "tool_calls"
+            choice = {"type": "auto", "disable_parallel_tool_use": not wish}
+            data = http.post("/v1/messages", json={**ask, "tool_choice": choice}).json()
+            assert [block["input"] for block in data["content"]] == [{"at": number} for number in calls]
+            assert data["stop_reason"] == "tool_use"
+    finally:
+        server.load(reply=REPLY)
+
+
 def test_anthropic_errors_have_their_shape(http: httpx.Client) -> None:
     for body in (
         {"messages": ASK["messages"]},

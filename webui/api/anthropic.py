@@ -53,6 +53,7 @@ class AnthropicChoice(BaseModel):
 
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
+    disable_parallel_tool_use: bool | None = None
 
 
 class Thinking(BaseModel):
@@ -117,6 +118,8 @@ def chat_body(body: CountBody) -> ChatBody:
     if body.tool_choice:
         forced = {"function": {"name": body.tool_choice.name or ""}}
         fields["tool_choice"] = {"any": "required", "tool": forced}.get(body.tool_choice.type, body.tool_choice.type)
+        if body.tool_choice.disable_parallel_tool_use:
+            fields["parallel_tool_calls"] = False
     if body.thinking is not None:
         fields["enable_thinking"] = body.thinking.type != "disabled"
     if isinstance(body, MessagesBody):

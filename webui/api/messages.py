@@ -74,7 +74,8 @@ def _with_tools(body: ChatBody, messages: Messages, info: ModelInfo, template: T
     if not tools:
         return Rendered(text)
     if forced is None:
-        return Rendered(text, tooling=Tooling(format, tools))
+        most = 1 if body.parallel_tool_calls is False else None
+        return Rendered(text, tooling=Tooling(format, tools, most=most))
     return Rendered(text + forced.prompt, (), Tooling(format, tools, begun=forced.begun), forced.json_schema)
 
 

@@ -18,6 +18,8 @@ class Tooling:
     format: ToolFormat
     tools: Sequence[Mapping[str, Any]]
     begun: str | None = None
+    most: int | None = None
+    """How many calls a reply may have (`parallel_tool_calls` false: one); nothing after them is told."""
 
 
 class Speech:
@@ -25,6 +27,8 @@ class Speech:
 
     def __init__(self, tooling: Tooling | None) -> None:
         self._parser: ToolParser | None = None
+        self._most = tooling.most if tooling is not None else None
+        self._enough = False
         if tooling is not None:
             self._parser = ToolParser(tooling.format, tooling.tools, begun=tooling.begun)
 
@@ -34,15 +38,24 @@ class Speech:
 
     def token(self, event: Token) -> list[Part]:
         if self._parser is not None and event.channel == "answer":
-            return self._parser.feed(event.text) if event.text else []
+            return self._within(self._parser.feed(event.text)) if event.text else []
         if not event.text:
             return []
         return [Text(event.text) if event.channel == "answer" else Thoughts(event.text)]
 
     def end(self, event: Finished) -> list[Part]:
         if self._parser is not None:
-            return [*(self._parser.feed(event.text) if event.text else []), *self._parser.finish()]
+            return self._within([*(self._parser.feed(event.text) if event.text else []), *self._parser.finish()])
         return [Text(event.text)] if event.text else []
+
+    def _within(self, parts: list[Part]) -> list[Part]:
+        kept: list[Part] = []
+        for part in parts:
+            if isinstance(part, CallStart) and self._most is not None and part.index >= self._most:
+                self._enough = True
+            if not self._enough:
+                kept.append(part)
+        return kept
 
 
 def delta(part: Part) -> dict[str, Any]:
