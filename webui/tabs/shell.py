@@ -65,9 +65,13 @@ def model_state(words: Words, status: ModelStatus) -> dict[str, Any]:
     elif status.stage == "failed":
         text = words("status.failed")
         detail = words.problem(status.code, status.sentence, status.values)
+    elif status.code == "model_asleep":
+        text = words("status.asleep", name=status.values["name"])
+        detail = words.problem(status.code, status.sentence, status.values)
     else:
         text, detail = words("status.none"), words("status.none.detail")
-    return {"stage": status.stage, "progress": status.progress, "text": text, "detail": detail}
+    stage = "asleep" if status.code == "model_asleep" else status.stage
+    return {"stage": stage, "progress": status.progress, "text": text, "detail": detail}
 
 
 def build(services: Services) -> None:
