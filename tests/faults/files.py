@@ -111,9 +111,9 @@ REFUSED = "refused by our own check, with the reason"
 CASES = (
     *(_file_case(kind, *found) for kind, found in BROKEN.items() if kind not in _KILLERS),
     *(_file_case(kind, *found) for kind, found in NO_GGUF.items()),
-    _file_case("unknown architecture", architecture("zzzzz"), "'zzzzz'"),
-    _file_case("embedding model", architecture("nomic-bert"), "continues text"),
-    _file_case("diffusion model", architecture("dream"), "continues text"),
+    _file_case("UNKNOWN_ARCHITECTURE", architecture("zzzzz"), "'zzzzz'"),
+    _file_case("EMBEDDING_MODEL", architecture("nomic-bert"), "continues text"),
+    _file_case("DIFFUSION_MODEL", architecture("dream"), "continues text"),
     Case("gguf-folder", "load a folder called .gguf", REFUSED, folder, short=True),
     Case("gguf-part-missing", "load a split model that lacks parts", REFUSED, part_missing, short=True),
     Case("gguf-cut-in-weights", "load the real model, 90 % of it", REFUSED, partial(cut_model, share=0.9), short=True),

@@ -8,7 +8,7 @@ from string import Formatter
 
 import pytest
 
-from tests.hub.test_gguf import BAD
+from tests.hub.broken import BROKEN
 from webui.hub.facts import facts_of
 from webui.hub.gguf import BadModelFile, read_header
 from webui.hub.reasons import REASONS, Reason
@@ -40,12 +40,11 @@ def test_every_reason_is_used_and_every_used_one_is_there() -> None:
     assert used - set(REASONS) == set()
 
 
-@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("kind", BROKEN)
 def test_a_refused_file_is_explained_in_russian_too(kind: str, tmp_path: Path) -> None:
-    file, _ = BAD[kind]
-    path = file.write(tmp_path / "модель.gguf")
-    if kind == "DATA_NOT_ENOUGH":
-        path.write_bytes(path.read_bytes()[:-64])
+    content, _ = BROKEN[kind]
+    path = tmp_path / "модель.gguf"
+    path.write_bytes(content)
     with pytest.raises(BadModelFile) as caught:
         facts_of(read_header(path))
     error = caught.value

@@ -81,10 +81,10 @@ def physical_cores() -> int:
 def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, abort: AbortFlag) -> Opened:
     path = Path(spec.path)
     if not path.is_file():
-        raise LoadFailed(f"There is no file {path}; choose another model.")
+        raise LoadFailed(f"There is no file {path.name}; choose another model.")
     for lora, _ in options["loras"]:
         if not Path(lora).is_file():
-            raise LoadFailed(f"There is no LoRA file {lora}; take it out of the list or correct the path.")
+            raise LoadFailed(f"There is no LoRA file {Path(lora).name}; take it out of the list or correct the path.")
     start = time.monotonic()
     chunk = min(spec.n_batch, _CHUNK_CPU if cpu_only(spec) else _CHUNK_GPU)
     lib.llama_log_set(_log_callback(options["verbose"]), ctypes.c_void_p(0))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from webui.hub.architectures import WRITES_NO_TEXT
 from webui.hub.gguf import Header, LongArray
 from webui.hub.quants import BITS, FILE_TYPES, in_words
 from webui.hub.reasons import bad
@@ -72,6 +73,8 @@ def facts_of(header: Header) -> ModelFacts:
         raise bad("no_architecture")
     if content in ("lora", "imatrix", "projector"):
         return _short(header, content)
+    if content == "model" and header.architecture in WRITES_NO_TEXT:
+        raise bad(WRITES_NO_TEXT[header.architecture], architecture=header.architecture)
     return _model(header, content, split_no, split_count)
 
 

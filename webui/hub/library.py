@@ -20,6 +20,7 @@ import orjson
 
 from webui.errors import BadValue, LoadFailed
 from webui.files import safe_child, write_atomically
+from webui.hub.architectures import EngineArchitectures
 from webui.hub.facts import Content, ModelFacts, facts_of
 from webui.hub.folders import look_at_folder
 from webui.hub.gguf import read_header
@@ -76,6 +77,7 @@ class Library:
         self.folders = tuple(Path(folder) for folder in folders)
         self._added_file = added_file
         self._starter = starter
+        self._engine = EngineArchitectures()
         self._facts: dict[tuple[str, int, int], ModelFacts | Reason] = {}
         self._entries: tuple[ModelEntry, ...] | None = None
 
@@ -256,6 +258,9 @@ class Library:
                 known = facts_of(read_header(path))
             except BadModelFile as error:
                 known = error.reason
+            else:
+                if known.content == "model" and not self._engine.knows(known.architecture):
+                    known = Reason("unknown_architecture", {"architecture": known.architecture})
             self._facts[key] = known
         return known
 

@@ -126,6 +126,27 @@ REASONS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "it does not say which architecture it is (general.architecture)",
             "не указана архитектура (general.architecture)",
         ),
+        "unknown_architecture": (
+            "this version of llama.cpp does not know the architecture {architecture!r}: "
+            "update the program or choose another model",
+            "эта версия llama.cpp не знает архитектуру {architecture!r}: обновите программу или выберите другую модель",
+        ),
+        "makes_embeddings": (
+            "a model of the kind {architecture!r} only makes embeddings: choose one that continues text",
+            "модель вида {architecture!r} создаёт только эмбеддинги: выберите ту, что продолжает текст",
+        ),
+        "is_encoder": (
+            "a model of the kind {architecture!r} has an encoder: choose one that only continues text",
+            "у модели вида {architecture!r} есть энкодер: выберите ту, что только продолжает текст",
+        ),
+        "is_diffusion": (
+            "{architecture!r} is a diffusion model: choose one that continues text word by word",
+            "{architecture!r} — диффузионная модель: выберите ту, что продолжает текст слово за словом",
+        ),
+        "makes_sound": (
+            "a model of the kind {architecture!r} makes sound: choose one that continues text",
+            "модель вида {architecture!r} создаёт звук: выберите ту, что продолжает текст",
+        ),
         "missing": ("{key} is missing", "нет значения {key}"),
         "range": (_RANGE, "{key} равно {value}, а допустимо от {low} до {high}"),
         "no_heads": ("{key} is missing or 0", "{key} отсутствует или равно 0"),
