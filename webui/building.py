@@ -29,7 +29,7 @@ def build_services(settings: Settings, library: Library, problem: WebUIError | N
     preferences = Preferences(settings.data_dir / "settings.json")
     model_settings = ModelSettings(settings.data_dir / "models.json", settings, preferences)
     depot = Depot(library, model_settings, on_demand=settings.load_on_demand)
-    models = Fleet(depot, lambda: Models(echo=settings.verbose, dress=model_settings.dressed))
+    models = Fleet(depot, lambda: Models(echo=settings.verbose, dress=model_settings.dressed, check=depot.check))
     history = History(settings.data_dir / "chats.sqlite3")
     hub, folder = Hub.from_environment(), settings.model_dir[0]
     conversations = Conversations(models, history, lambda: reply_settings(preferences))

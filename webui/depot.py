@@ -68,6 +68,13 @@ class Depot:
         found = verdict(needed, replace(machine, ram_free=max(0, ram), gpus=gpus))
         return "" if found.fits else found.sentence
 
+    def check(self, spec: LoadSpec) -> None:
+        """Raise what is wrong with the file now: it may be another one than when it was loaded."""
+        if spec.engine == "llamacpp":
+            entry = self._library.look_at(Path(spec.path))
+            if entry.reason:
+                raise BadModelFile(entry.reason, entry.culprit or entry.path.name)
+
     def _shape(self, spec: LoadSpec) -> Shape | None:
         if spec.engine != "llamacpp":
             return None

@@ -176,7 +176,12 @@ class House:
     def worker(self) -> psutil.Process:
         """The engine's process; waits for it."""
         found: list[psutil.Process] = []
-        assert self.until(lambda: found.extend(self.workers()) or bool(found)), "there is no engine"
+
+        def there() -> bool:
+            found.extend(self.workers())
+            return bool(found)
+
+        assert self.until(there), "there is no engine"
         return found[0]
 
     def strike(self, name: str) -> None:

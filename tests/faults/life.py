@@ -9,6 +9,9 @@ import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import psutil
 
 from tests.faults.case import Case, must
 from tests.faults.house import MODEL, House, refusal, wait_stopped
@@ -73,14 +76,19 @@ def crash_loop(house: House) -> str:
         old = house.worker()
         house.strike("SIGKILL")
         must(gone([old], 10), "it lives on after kill -9")
-        stages = ("ready",) if crash < 2 else ("failed",)
-        must(house.until(lambda old=old, stages=stages: house.info()["stage"] in stages and old not in house.workers()),
-             f"after crash {crash + 1} it is {house.info()['stage']}")  # fmt: skip
+        stage = "ready" if crash < 2 else "failed"
+        must(
+            house.until(partial(_moved_on, house, old, stage)), f"after crash {crash + 1} it is {house.info()['stage']}"
+        )
     sentence = house.refused_request().sentence
     must("three times within a minute" in sentence, f"told was: {sentence}")
     must(not house.workers(), "an engine was started all the same")
     house.load()
     return sentence
+
+
+def _moved_on(house: House, old: psutil.Process, stage: str) -> bool:
+    return house.info()["stage"] == stage and old not in house.workers()
 
 
 def parent_killed(house: House) -> tuple[str, ...]:

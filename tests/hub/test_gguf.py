@@ -245,3 +245,12 @@ def test_the_real_models(starter_path: Path, gemma_path: Path) -> None:
 def test_reading_does_not_import_the_gguf_package() -> None:
     code = "import sys; import webui.hub.library; sys.exit('gguf' in sys.modules or 'llama_cpp' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_a_vocabulary_that_ends_early_is_a_download_that_broke_off(tmp_path: Path) -> None:
+    """Its length cannot be true, but it is one that a whole file may have."""
+    content = File([("tokenizer.ggml.tokens", array(STRING, [], 150_000))], data=0).bytes()
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(content)
+    with pytest.raises(BadModelFile, match="cut off or damaged"):
+        read_header(path)

@@ -271,3 +271,29 @@ async def test_closing_leaves_no_process(models: Models) -> None:
     await asyncio.wait_for(models.close(), 5)
     assert not psutil.pid_exists(pid)
     assert [type(event) for event in await generation.batch()][-1] is Finished
+
+
+async def test_a_file_that_went_bad_is_refused_before_it_is_loaded_again() -> None:
+    """Once it is whole again, the next who asks gets it."""
+    whole = True
+
+    def check(given: LoadSpec) -> None:
+        assert given.path == "fake"
+        if not whole:
+            raise LoadFailed("It is cut off.", code="bad_model_file")
+
+    models = Models(check=check)
+    try:
+        await models.load(spec(reply=REPLY))
+        whole = False
+        old = worker_of(models)
+        os.kill(old, signal.SIGKILL)
+        await until(lambda: models.status().stage == "failed")
+        assert models.status().sentence == "It is cut off." and models.pid == 0
+        with pytest.raises(LoadFailed, match="cut off"):
+            await models.tokenize("one")
+        whole = True
+        assert text([event async for event in models.generate(request())]) == REPLY
+        assert models.pid not in (0, old)
+    finally:
+        await models.close()

@@ -23,6 +23,8 @@ MAX_ENTRIES = 65_536
 MAX_STRING = 1 << 20
 MAX_TOKEN = 1 << 16
 MAX_KEPT = 1024
+MAX_PLAUSIBLE = 1 << 20
+"""Values of an array. A file that ends before so many have come is cut off; one that announces more is absurd."""
 _WINDOW = 1 << 20
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -282,6 +284,8 @@ def _array(reader: _Reader, key: str) -> Any:
         raise bad("array_type", key=key, type=kind)
     width = 8 if kind == _STRING else _SCALARS[kind].size
     if count > reader.remaining // width:
+        if count <= MAX_PLAUSIBLE:
+            raise bad("cut_header", size=reader.size)
         raise bad("long_array", key=key, count=count)
     if count <= MAX_KEPT:
         return tuple(_scalar(reader, kind, key) for _ in range(count))

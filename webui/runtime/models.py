@@ -20,7 +20,7 @@ from webui.errors import LoadCancelled, LoadFailed, NoModel, WebUIError, WorkerD
 from webui.runtime.check import check_prompt, check_request, check_spec, check_tokens, text
 from webui.runtime.client import Client, Generation, error_from
 from webui.runtime.process import COMMAND, Ending
-from webui.runtime.session import NOTHING, ModelStatus, Session, asleep_status, loading_status
+from webui.runtime.session import NOTHING, ModelStatus, Session, asleep_status, failed_status, loading_status
 from webui.runtime.supervisor import Restarts, Worker
 from webui.types import Failed, GenerationRequest, LoadSpec, ModelInfo, model_info_from_dict
 from webui.worker.wire import Frame
@@ -38,11 +38,14 @@ class Models:
         command: tuple[str, ...] = COMMAND,
         echo: bool = False,
         dress: Callable[[ModelInfo], ModelInfo] = lambda info: info,
+        check: Callable[[LoadSpec], None] = lambda spec: None,
     ) -> None:
-        """`dress` may change what a loaded model says of itself, such as its prompt template."""
+        """`dress` may change what a loaded model says of itself, such as its prompt template. `check` looks at the file
+        again before the program loads it by itself, and raises what is wrong with it; runs in a thread."""
         self._command = command
         self._echo = echo
         self._dress = dress
+        self._check = check
         self._status = NOTHING
         self._session: Session | None = None
         self._switch = asyncio.Lock()
@@ -296,6 +299,15 @@ class Models:
                     ready.set_exception(error)
                     ready.exception()
                 return
+        try:
+            await asyncio.to_thread(self._check, spec)
+        except WebUIError as error:
+            if self._restarted is ready:
+                # Who asks next has it looked at again: the file may be whole by then.
+                self._retry, self._restarted, self._status = spec, None, failed_status(spec, error)
+                ready.set_exception(error)
+                ready.exception()
+            return
         async with self._switch:
             if self._restarted is not ready:
                 return

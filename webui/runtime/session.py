@@ -56,6 +56,10 @@ def asleep_status(spec: LoadSpec) -> ModelStatus:
     return ModelStatus("none", sentence=sentence, spec=spec, code="model_asleep", values={"name": name})
 
 
+def failed_status(spec: LoadSpec, error: WebUIError) -> ModelStatus:
+    return ModelStatus("failed", sentence=error.message, spec=spec, code=error.code, values=error.values)
+
+
 class Session:
     """One worker with the model it was started for."""
 
@@ -88,4 +92,4 @@ class Session:
         return ModelStatus("ready", 1.0, f"{info.name} is ready.", info, self.spec, "model_ready", {"name": info.name})
 
     def failed(self, error: WebUIError) -> ModelStatus:
-        return ModelStatus("failed", sentence=error.message, spec=self.spec, code=error.code, values=error.values)
+        return failed_status(self.spec, error)
