@@ -48,7 +48,7 @@ _BOTH = {
     "checkbox_label_border_color": "var(--line-2)",
     "checkbox_label_text_color": "var(--ink)",
     "button_primary_background_fill": "var(--accent-strong)",
-    "button_primary_background_fill_hover": "var(--accent)",
+    "button_primary_background_fill_hover": "var(--accent-deep)",
     "button_primary_text_color": "var(--on-accent)",
     "button_primary_border_color": "var(--accent-strong)",
     "button_secondary_background_fill": "var(--button)",

@@ -4,7 +4,7 @@ Lab.drawings.chain = (root, { server, trigger }) => {
   const { t, el, iconButton } = Lab;
   const state = { stages: [], samplers: {}, balanced: true, before: new Map(), edits: 0 };
   const list = el("ol.stages", { "aria-label": t("chain.label") });
-  const add = el("select", { "aria-label": t("chain.add"), onchange: addStage });
+  const add = el("select", { "aria-label": t("chain.add"), title: t("chain.add.help"), onchange: addStage });
   const reset = el("button.link", { type: "button", text: t("chain.reset"), onclick: () => say({ ask: "reset" }, true) });
   const problem = el("p.problem", { role: "alert", hidden: true });
   root.append(list, problem, el("div.foot", {}, add, reset));

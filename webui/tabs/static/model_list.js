@@ -4,7 +4,7 @@ Lab.hub.list = (tab) => {
   const { t, el, iconButton } = Lab;
   const search = el("input.wide", { type: "text", id: "model-search", "aria-label": t("model.search"), placeholder: t("model.search"), oninput: draw });
   const sorts = ["name", "bytes", "count", "context", "modified"];
-  const sort = el("select", { id: "model-sort", "aria-label": t("model.sort"), onchange: draw }, ...sorts.map((name) => el("option", { value: name, text: t(`model.sort.${name}`) })));
+  const sort = el("select", { id: "model-sort", "aria-label": t("model.sort"), title: t("model.sort"), onchange: draw }, ...sorts.map((name) => el("option", { value: name, text: t(`model.sort.${name}`) })));
   const list = el("div.models", { role: "radiogroup", "aria-label": t("model.list") });
   const others = el("details.others", { hidden: true });
   const path = el("input.wide", { type: "text", "aria-label": t("model.add"), placeholder: t("model.add.place") });
