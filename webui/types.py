@@ -75,6 +75,7 @@ class ModelInfo:
 class GenerationRequest:
     """Everything that decides a generation. `max_tokens` None means until the context is full.
 
+    min_tokens        nothing ends the reply before it has so many tokens, save a constraint that allows no more.
     prompt            text (special tokens written in it are read as such) or token ids.
     negative_prompt   the prompt the `guidance` stage of the chain steers away from (takes a second slot).
     alternatives      the top N raw and final candidates of every token.
@@ -92,6 +93,7 @@ class GenerationRequest:
     prompt: str | tuple[int, ...]
     chain: tuple[Step, ...]
     max_tokens: int | None = 512
+    min_tokens: int = 0
     stop: tuple[str, ...] = ()
     stop_tokens: tuple[int, ...] = ()
     ignore_eos: bool = False

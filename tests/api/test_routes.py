@@ -218,6 +218,17 @@ def test_infill(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data["tokens_evaluated"] == 9
 
 
+@pytest.mark.parametrize("name", ["min_tokens", "min_length", "min_new_tokens"])
+def test_an_answer_has_as_many_tokens_as_it_must(http: httpx.Client, name: str) -> None:
+    ask = {"prompt": "Hi", "max_tokens": 60, "temperature": 0}
+    short = http.post("/v1/completions", json=ask).json()["usage"]["completion_tokens"]
+    data = http.post("/v1/completions", json={**ask, name: 30, "stop": REPLY[3:5]}).json()
+    assert short < 30 <= data["usage"]["completion_tokens"] and "not_applied" not in data
+    assert data["choices"][0]["text"].startswith(REPLY)
+    refused = http.post("/v1/completions", json={**ask, name: -1})
+    assert refused.status_code == 400 and "min_" in refused.json()["error"]["param"]
+
+
 ASK = {"model": "any", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]}
 
 

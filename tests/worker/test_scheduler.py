@@ -458,6 +458,8 @@ BAD = [
     ("max_tokens", -5),
     ("max_tokens", 1.5),
     ("max_tokens", "a"),
+    ("min_tokens", -1),
+    ("min_tokens", 2.5),
     ("alternatives", -1),
     ("alternatives", 10**6),
     ("stop", [""]),

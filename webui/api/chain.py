@@ -14,8 +14,6 @@ NATIVE = frozenset({"banned_strings"})
 """Fields the worker honours itself: nothing for a chain to say about them."""
 
 _IGNORED: Mapping[str, tuple[object, ...]] = {
-    "min_tokens": (0,),
-    "min_length": (0,),
     "length_penalty": (1,),
     "early_stopping": (False,),
     "prompt_lookup_num_tokens": (0,),

@@ -41,6 +41,7 @@ def read_options(services: Services, body: GenerationBody, info: ModelInfo | Non
     foreign = chain_of(given, base)
     fields: dict[str, Any] = {
         "chain": foreign.steps,
+        "min_tokens": body.min_tokens or 0,
         "stop": body.stop,
         "seed": -1 if body.seed is None else body.seed,
         "n": body.n or 1,

@@ -62,6 +62,13 @@ class GenerationBody(Body):
         validation_alias=_ours("max_tokens", "max_new_tokens", "n_predict", "num_predict"),
         description="how many tokens at most; -1 for as many as fit",
     )
+    min_tokens: int | None = Field(
+        None,
+        ge=0,
+        le=1 << 24,
+        validation_alias=_ours("min_tokens", "min_length", "min_new_tokens"),
+        description="nothing ends the answer before it has so many tokens",
+    )
     stop: StopField = Field((), validation_alias=_ours("stop", "stopping_strings", "stop_sequences"))
     seed: int | None = Field(
         None,

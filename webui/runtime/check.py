@@ -53,6 +53,7 @@ def check_request(request: GenerationRequest, info: ModelInfo) -> None:
     check_prompt(request.prompt, info, "prompt")
     if request.max_tokens is not None:
         number(request.max_tokens, "max_tokens", 0, 1 << 40)
+    number(request.min_tokens, "min_tokens", 0, 1 << 40)
     number(request.seed, "seed", -1, MAX_SEED)
     number(request.n, "n", 1, MAX_CHOICES)
     number(request.alternatives, "alternatives", 0, MAX_ALTERNATIVES)

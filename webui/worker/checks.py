@@ -28,13 +28,14 @@ MAX_TEXT = 16 << 20
 _RANGES: Mapping[str, tuple[float, float]] = {
     "seed": (-1, MAX_SEED),
     "n": (1, MAX_CHOICES),
+    "min_tokens": (0, 1 << 40),
     "alternatives": (0, MAX_ALTERNATIVES),
     "loop_limit": (0, 1000),
     "lookup": (0, 16),
     "max_seconds": (0, 1e6),
     "max_tokens_per_second": (0, 1e6),
 }
-_WHOLE = frozenset({"seed", "n", "alternatives", "loop_limit", "lookup"})
+_WHOLE = frozenset({"seed", "n", "min_tokens", "alternatives", "loop_limit", "lookup"})
 _FLAGS = ("ignore_eos", "add_bos", "special", "echo_special", "deterministic")
 
 

@@ -114,7 +114,7 @@ def make_sequences(job: Job, vocabulary: Vocabulary, special_tokens: tuple[str, 
             job.prompt,
             History(job.prompt),
             state=first if index == 0 else State(job.seed + index, vocabulary),
-            reply=Reply(index, request.stop, request.banned_strings, splitter),
+            reply=Reply(index, request.stop, request.banned_strings, splitter, request.min_tokens),
             trace=CompactTrace(request.alternatives),
             constraint=job.constraint.copy() if job.constraint is not None else None,
         )

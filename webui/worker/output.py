@@ -74,6 +74,12 @@ class Writer:
             return True
         return self._engine.is_end(token) and not (job.request and job.request.ignore_eos)
 
+    def endings(self, sequence: Sequence) -> list[int]:
+        """The tokens that would end the reply."""
+        job = sequence.job
+        own = () if job.request and job.request.ignore_eos else self._engine.info.end_ids
+        return [*job.stop_tokens, *own]
+
     def shown(self, token: int) -> str:
         """A token as a person may see it: control tokens by name, single bytes of a character as \\xe2."""
         text = self._shown.get(token)

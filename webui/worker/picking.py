@@ -60,14 +60,16 @@ class Picker:
 
     def _pick(self, sequence: Sequence, row: Row, negative: Row | None) -> Pick:
         chain = sequence.job.chain
-        assert chain is not None, "a generation has a chain"
+        request = sequence.job.request
+        assert chain is not None and request is not None, "a generation has a chain and a request"
         barred = sequence.barred.get(len(sequence.history)) if sequence.barred else None
 
         def run(allowed: NDArray[np.bool_] | None) -> Pick:
             return chain.run(row, sequence.history, sequence.state, allowed, sequence.trace, negative)
 
         constraint = sequence.constraint
-        if not barred:
+        endings = self._writer.endings(sequence) if sequence.count < request.min_tokens else ()
+        if not barred and not endings:
             pick = run(None)
             if constraint is None or constraint.allows(pick.token):
                 return pick
@@ -77,6 +79,11 @@ class Picker:
         if constraint is not None and not allowed.any():
             reason = constraint.error or "no token fits it here"
             raise WebUIError(f"The constraint cannot be kept any longer: {reason}.", code="constraint_failed")
+        if endings:
+            longer = allowed.copy()
+            longer[list(endings)] = False
+            # Where a constraint allows nothing but the end, it ends too early.
+            allowed = longer if longer.any() else allowed
         return run(allowed)
 
     def _outcome(self, sequence: Sequence) -> Outcome:

@@ -34,12 +34,20 @@ class _Held:
 
 
 class Reply:
-    __slots__ = ("_banned", "_choice", "_held", "_joiner", "_longest", "_splitter", "out", "stops")
+    __slots__ = ("_banned", "_choice", "_held", "_joiner", "_least", "_longest", "_released", "_splitter", "out", "stops")
 
     def __init__(
-        self, choice: int = 0, stops: Sequence[str] = (), banned: Sequence[str] = (), splitter: Splitter | None = None
+        self,
+        choice: int = 0,
+        stops: Sequence[str] = (),
+        banned: Sequence[str] = (),
+        splitter: Splitter | None = None,
+        least: int = 0,
     ) -> None:
+        """`least`: in the text of so many tokens at the beginning, stop strings are text like any other."""
         self._choice = choice
+        self._least = least
+        self._released = 0
         self._joiner = Utf8Joiner()
         self._banned = tuple(fold(phrase) for phrase in banned)
         self._longest = max(map(len, self._banned), default=0)
@@ -108,7 +116,9 @@ class Reply:
         del self._held[:ready]
 
     def _release(self, event: Event, text: str) -> None:
-        text = self.stops.feed(text)
+        self._released += 1
+        if self._released > self._least:
+            text = self.stops.feed(text)
         event["text"] = text
         self.out.append(event)
         if self._splitter is None:
