@@ -34,7 +34,18 @@ class _Held:
 
 
 class Reply:
-    __slots__ = ("_banned", "_choice", "_held", "_joiner", "_least", "_longest", "_released", "_splitter", "out", "stops")
+    __slots__ = (
+        "_banned",
+        "_choice",
+        "_held",
+        "_joiner",
+        "_least",
+        "_longest",
+        "_released",
+        "_splitter",
+        "out",
+        "stops",
+    )
 
     def __init__(
         self,
