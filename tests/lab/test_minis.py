@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,65 @@ def test_penalties_show_only_what_they_touched() -> None:
     picture = drawn("repetition_penalty", repetition_penalty=1.5)
     assert sorted(picture.tokens) == sorted([int(ORDER[0]), int(ORDER[3])])
     assert all(after < before for before, after in zip(picture.y, picture.after, strict=True))
+
+
+def entropy() -> float:
+    return float(-(P * np.log(P)).sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "limit"),
+    [
+        ("top_a", {"top_a": 0.3}, 0.3 * P.max() ** 2),
+        ("epsilon_cutoff", {"epsilon_cutoff": 0.01}, 0.01),
+        ("eta_cutoff", {"eta_cutoff": 0.01}, min(0.01, 0.1 * math.exp(-entropy()))),
+        ("p_less", {}, (P * P).sum()),
+    ],
+)
+def test_what_cuts_at_a_probability_shows_it_with_its_limit(name: str, values: dict[str, Any], limit: float) -> None:
+    picture = drawn(name, **values)
+    assert picture.kind == "bars" and picture.what == "probability" and picture.log
+    assert picture.line == pytest.approx(limit, rel=1e-5)
+    np.testing.assert_allclose(picture.y, BEST[: len(picture.y)], rtol=1e-5)
+    assert list(picture.kept) == [y >= limit for y in BEST[: len(picture.y)]]
+    assert True in picture.kept and False in picture.kept
+
+
+def test_top_k_keeps_the_first_bars_and_has_no_limit() -> None:
+    picture = drawn("top_k", top_k=7)
+    np.testing.assert_allclose(picture.y, BEST[: len(picture.y)], rtol=1e-5)
+    assert picture.line is None and picture.what == "probability"
+    assert list(picture.kept) == [place < 7 for place in range(len(picture.y))] and len(picture.y) > 7
+
+
+def test_what_stays_is_below_the_line_of_its_staircase() -> None:
+    bends = np.abs(np.diff(BEST, n=2))
+    sums = np.cumsum(bends / bends.sum())
+    tfs = drawn("tfs", tfs=0.9)
+    count = sum(tfs.kept)
+    assert 1 < count < len(tfs.kept) and tfs.line == 0.9 and list(tfs.kept) == sorted(tfs.kept, reverse=True)
+    assert count == int((sums <= 0.9).sum())
+    top_h = drawn("top_h", top_h=0.7)
+    count = sum(top_h.kept)
+    assert 1 < count < len(top_h.kept) and top_h.what == "entropy_share"
+    hundred = BEST[:100] / BEST[:100].sum()
+    parts = np.cumsum(-hundred * np.log(hundred))
+    assert count == int((parts <= 0.7 * parts[-1]).sum())
+
+
+def test_typical_keeps_what_is_nearest_the_entropy_until_it_adds_up() -> None:
+    picture = drawn("typical_p", typical_p=0.5)
+    far = np.abs(-np.log(BEST) - entropy())
+    near = np.argsort(far, kind="stable")
+    stay = set(near[: int((np.cumsum(BEST[near]) < 0.5).sum()) + 1].tolist())
+    assert list(picture.kept) == [place in stay for place in range(len(picture.y))]
+    assert True in picture.kept and False in picture.kept
+
+
+def test_top_n_sigma_keeps_what_is_above_its_line() -> None:
+    picture = drawn("top_n_sigma", top_n_sigma=2.0)
+    assert list(picture.kept) == [y >= -2.0 for y in picture.y]
+    assert True in picture.kept and False in picture.kept
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
