@@ -95,6 +95,21 @@ def test_the_name_chooses_and_an_unknown_one_is_answered_by_the_current(begin: C
         assert states(http) == {"c": "loaded"}
 
 
+def test_vectors_come_from_the_model_that_was_named(begin: Callable[..., Server]) -> None:
+    server = begin(Shelf("c"), strict_model=True)
+    load(server, "a")
+    load(server, "b")
+    with server.client() as http:
+        for name in ("b", "a", "c"):
+            asked = http.post("/v1/embeddings", json={"input": "one two", "model": name})
+            assert (asked.status_code, asked.json()["model"]) == (200, name)
+        assert states(http) == {"a": "loaded", "b": "loaded", "c": "loaded"}, "the one that was not there came"
+        assert http.post("/embedding", json={"content": "one two", "model": "b"}).status_code == 200
+        for path, field in (("/v1/embeddings", "input"), ("/embedding", "content")):
+            refused = http.post(path, json={field: "one two", "model": "else"})
+            assert refused.status_code == 404 and refused.json()["error"]["code"] == "model_not_found"
+
+
 def test_strict_names_only(begin: Callable[..., Server]) -> None:
     server = begin(Shelf(), strict_model=True)
     load(server, "a")

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from webui.api.body import StrictRoute
+from webui.api.choosing import choose, model_of
 from webui.api.errors import ApiError
 from webui.api.fields import InputField, Prompts
 from webui.api.schemas import Body
-from webui.errors import NoModel
+from webui.runtime.models import Models
 from webui.services import Services
 
 Vector = NDArray[np.float32]
@@ -40,6 +41,7 @@ class LlamaEmbeddingBody(Body):
     """`content` is llama.cpp's name, `input` OpenAI's: both are taken."""
 
     content: InputField
+    model: str | None = None
     embd_normalize: int = Field(
         EUCLIDEAN, ge=-1, le=16, description="-1 and 2: length 1; 0: largest is 32760; 1: sum is 1; more: the p-norm"
     )
@@ -58,7 +60,10 @@ def router(services: Services) -> APIRouter:
     @routes.post("/v1/embeddings", summary="Vectors of texts", tags=["OpenAI"])
     async def embeddings(request: Request, body: EmbeddingsBody) -> Response:
         begun = time.monotonic()
-        vectors, tokens = await _vectors(services, request, body.input, body.dimensions)
+        models = await choose(services, body.model)
+        with services.models.hold(models):
+            vectors, tokens = await _vectors(models, request, body.input, body.dimensions)
+            name = (await model_of(models)).name
         data = [
             {"object": "embedding", "index": place, "embedding": _encoded(vector, body.encoding_format)}
             for place, vector in enumerate(vectors)
@@ -66,14 +71,16 @@ def router(services: Services) -> APIRouter:
         answer = {
             "object": "list",
             "data": data,
-            "model": _model_name(services),
+            "model": name,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             "timings": {"prompt_n": tokens, "prompt_ms": round((time.monotonic() - begun) * 1000, 3)},
         }
         return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
     async def llama(request: Request, body: LlamaEmbeddingBody) -> Response:
-        vectors, _ = await _vectors(services, request, body.content, None)
+        models = await choose(services, body.model)
+        with services.models.hold(models):
+            vectors, _ = await _vectors(models, request, body.content, None)
         norm = normaliser(body.embd_normalize)
         answer = [{"index": place, "embedding": [norm(vector)]} for place, vector in enumerate(vectors)]
         return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
@@ -90,13 +97,13 @@ def router(services: Services) -> APIRouter:
 
 
 async def _vectors(
-    services: Services, request: Request, inputs: Prompts, dimensions: int | None
+    models: Models, request: Request, inputs: Prompts, dimensions: int | None
 ) -> tuple[list[Vector], int]:
     """One after another, so that other clients get theirs in between and none are made for one that has left."""
     vectors: list[Vector] = []
     total = 0
     for text in inputs:
-        header, blob = await services.models.call("embed", prompt=text)
+        header, blob = await models.call("embed", prompt=text)
         vectors.append(np.frombuffer(blob, np.float32))
         total += int(header["tokens"])
         if dimensions is not None and dimensions != len(vectors[0]):
@@ -105,13 +112,6 @@ async def _vectors(
         if await request.is_disconnected():
             raise ApiError(499, "The client closed the connection.", code="client_gone")
     return vectors, total
-
-
-def _model_name(services: Services) -> str:
-    info = services.models.status().info
-    if info is None:
-        raise NoModel("No model is loaded: choose one and load it.")
-    return info.name
 
 
 def _encoded(vector: Vector, form: str) -> Any:
