@@ -73,6 +73,7 @@ PREFERENCES: Mapping[str, Preference] = {
     "n_gpu_layers": Preference(-1, _whole(-1, 10_000)),
     "last_chat": Preference(0, _whole(0, 1 << 53)),
     "hint_seen": Preference(False, _flag),
+    "guide_seen": Preference(False, _flag),
     "default_prompt": Preference("", _text),
     "default_output": Preference("", _text),
     "notebook": Preference("", _text),

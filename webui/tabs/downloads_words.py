@@ -14,15 +14,10 @@ from webui.hub.quants import in_words
 from webui.hub.queue import JobView
 from webui.hub.search import Found
 from webui.tabs.asking import Answer
+from webui.tabs.model_words import size_text
 from webui.tabs.words import Words
 
 _FOR_NVIDIA = frozenset({"exl2", "gptq"})
-
-
-def bytes_text(words: Words, count: float) -> str:
-    if count >= 10**9:
-        return words("unit.gb", n=words.number(count / 1e9, 2))
-    return words("unit.mb", n=words.number(count / 1e6, 0 if count >= 10**7 else 1))
 
 
 def time_text(words: Words, seconds: float) -> str:
@@ -68,7 +63,7 @@ def offer_row(
         "quantisation": offer.quantisation,
         "words": in_words(offer.bits, words.language) if offer.bits else "",
         "advice": words(f"offer.{offer.advice}"),
-        "size": bytes_text(words, offer.size),
+        "size": size_text(words, offer.size),
         "files": [file.path for file in offer.files],
         "wanted": offer.wanted,
         "missing": words.problem(missing.code, missing.message, missing.values) if missing else "",
@@ -83,7 +78,7 @@ def _fit(words: Words, offer: Offer, machine: Machine, facts: ModelFacts | None,
     judged = fit(offer, machine, facts, context)
     if judged is None:
         return None
-    texts = {f"{name}_text": bytes_text(words, judged.values[name]) for name in ("need", "free")}
+    texts = {f"{name}_text": size_text(words, judged.values[name]) for name in ("need", "free")}
     return {"code": judged.code, "title": words(f"fit.{judged.code}.{judged.values['where']}", **texts)}
 
 
@@ -99,10 +94,10 @@ def job_rows(words: Words, views: Sequence[JobView], loadable: set[Path]) -> lis
     waiting = [view.id for view in views if view.state == "waiting"]
     rows = []
     for view in views:
-        amount = words("downloads.of", done=bytes_text(words, view.done), total=bytes_text(words, view.total))
-        parts = [bytes_text(words, view.total) if view.state == "done" else amount]
+        amount = words("downloads.of", done=size_text(words, view.done), total=size_text(words, view.total))
+        parts = [size_text(words, view.total) if view.state == "done" else amount]
         if view.speed:
-            parts.append(words("downloads.speed", n=bytes_text(words, view.speed)))
+            parts.append(words("downloads.speed", n=size_text(words, view.speed)))
         if view.seconds_left is not None:
             parts.append(words("downloads.left", n=time_text(words, view.seconds_left)))
         notice = view.notice

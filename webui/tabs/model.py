@@ -14,7 +14,7 @@ from webui.hub.library import ModelEntry
 from webui.hub.machine import machine_now, used_by
 from webui.model_settings import NUMBERS
 from webui.services import Services
-from webui.tabs import downloads, model_lora, model_rope
+from webui.tabs import downloads, guide, model_lora, model_rope, quantise
 from webui.tabs.asking import Answer, Asked, server_function, text
 from webui.tabs.labels import label
 from webui.tabs.model_fit import Fitter
@@ -162,9 +162,13 @@ def build(services: Services) -> None:
     ]
     with gr.Column(elem_classes="page"), gr.Tabs(elem_id="model-tabs"):
         with _section("own"):
+            guide.build(services, "guide-own")
             ModelView(elem_id="model", server_functions=asks)
         with _section("get"):
+            guide.build(services, "guide-get")
             downloads.build(services)
+        with _section("quantise"):
+            quantise.build(services)
 
 
 def _section(name: str) -> gr.Tab:

@@ -14,7 +14,7 @@ def size_text(words: Words, count: float) -> str:
     """Bytes as a person reads them."""
     if count >= 10**9:
         return words("unit.gb", n=words.number(count / 1e9, 2))
-    return words("unit.mb", n=words.number(count / 1e6, 0))
+    return words("unit.mb", n=words.number(count / 1e6, 0 if count >= 10**7 else 1))
 
 
 def short_number(words: Words, count: int) -> str:

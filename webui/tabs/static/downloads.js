@@ -125,4 +125,5 @@ Lab.drawings.downloads = (root, { server }) => {
     if (answer.jobs) show(answer); else if (answer.lost) follow();
   });
   Lab.whenShown(root, () => ask({ ask: "state" }));
+  window.addEventListener("lab:downloads", () => ask({ ask: "state" })); // another piece has put something in the queue
 };
