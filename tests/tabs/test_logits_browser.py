@@ -23,6 +23,8 @@ from webui.types import GenerationRequest, LoadSpec, Token
 pytestmark = pytest.mark.browser
 
 PROMPT = "the quick brown fox"
+PATIENCE = 120_000
+"""Milliseconds: reading a prompt and writing 20 tokens with a real model take long where other tests run beside."""
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 
 
@@ -35,11 +37,14 @@ def read(text: str) -> float:
 async def load(site: Site, **options: Any) -> None:
     """The scripted engine learns words as it sees them; here it must know them before its vocabulary is read."""
     await site.load(**options)
-    await site.services.models.tokenize(f"{PROMPT} {options.get('reply', '')} sent from the notebook how are you")
+    await site.services.models.tokenize(
+        f"{PROMPT} {options.get('reply', '')} sent from the notebook default how are you"
+    )
 
 
 async def look(site: Site, page: Page, prompt: str = PROMPT) -> NDArray[np.float64]:
     """Look at a prompt; the model's own probabilities, from its row and numpy alone."""
+    page.set_default_timeout(PATIENCE)
     await open_tab(page, "logits")
     await page.wait_for_selector("#logits-prompt")
     await page.wait_for_function("() => Lab.model?.stage === 'ready'")
@@ -396,6 +401,12 @@ async def test_texts_are_sent_here_from_other_tabs(site: Site, page: Page) -> No
     await page.fill("#notebook-text textarea", "sent from the notebook")
     await page.click("#notebook-look")
     await expect(page.locator("#logits-strip .piece-token").last).to_have_text("·notebook")
+    await open_tab(page, "default")
+    await page.fill("#default-prompt textarea", "sent from")
+    await page.fill("#default-output textarea", " the default")
+    await page.click("#default-look")
+    await expect(page.locator("#logits-prompt")).to_have_value("sent from the default")
+    await expect(page.locator("#logits-strip .piece-token").last).to_have_text("·default")
     await open_tab(page, "chat")
     await page.fill("#message", "how are you")
     await page.press("#message", "Enter")
@@ -451,7 +462,7 @@ async def test_phone_dark_and_russian(site: Site, visit: Visit, width: int, loca
         await expect(page.locator("#logits-look")).to_have_text(load_words("ru")["logits.look"])
         await expect(stage(page, "top_k").locator(".did")).to_contain_text("оставил 40 из 4\u202f096")
         assert "," in await page.locator("#logits-bars .raw").first.inner_text()
-    await page.wait_for_function("() => document.querySelector('#logits-write').textContent.length > 6", timeout=60_000)
+    await page.wait_for_function("() => document.querySelector('#logits-write').textContent.length > 6")
     await page.add_script_tag(path=str(AXE))
     found = await page.evaluate(
         "() => axe.run('.piece-logits', {runOnly: ['wcag2a', 'wcag2aa']}).then((r) => r.violations.map((v) => "
