@@ -25,15 +25,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from webui.worker.process import calm_threads  # noqa: E402
+from webui.engines.threads import physical_cores, settle_threads  # noqa: E402
 
-calm_threads()
+settle_threads(0)
 
 from llama_cpp import llama_cpp as lib  # noqa: E402
 
 from webui.engines.base import AbortFlag, Chunk  # noqa: E402
 from webui.engines.llamacpp import LlamaCpp, open_llamacpp  # noqa: E402
-from webui.engines.llamacpp_open import physical_cores  # noqa: E402
 from webui.hub.library import starter_model  # noqa: E402
 from webui.types import LoadSpec  # noqa: E402
 from webui.worker.checks import make_job  # noqa: E402

@@ -19,6 +19,7 @@ import psutil
 from llama_cpp import llama_cpp as lib
 
 from webui.engines.base import ANYWHERE, NEVER, AbortFlag, Progress
+from webui.engines.threads import physical_cores
 from webui.errors import LoadCancelled, LoadFailed
 from webui.types import LoadSpec, ModelInfo
 
@@ -70,12 +71,6 @@ def _log_callback(verbose: bool) -> Any:
             sys.stderr.flush()
 
     return lib.llama_log_callback(log)
-
-
-def physical_cores() -> int:
-    """Cores this process may use; hyperthreads only slow llama.cpp down."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
 
 
 def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, abort: AbortFlag) -> Opened:
@@ -303,6 +298,18 @@ def meta(model: Any, key: str) -> str | None:
     return buffer.value.decode("utf-8", "replace")
 
 
+def _infill(vocab: Any) -> dict[str, int]:
+    """The tokens by which the model was taught to fill in, by their role; those it has."""
+    found = {
+        "prefix": lib.llama_vocab_fim_pre(vocab),
+        "suffix": lib.llama_vocab_fim_suf(vocab),
+        "middle": lib.llama_vocab_fim_mid(vocab),
+        "project": lib.llama_vocab_fim_rep(vocab),
+        "file": lib.llama_vocab_fim_sep(vocab),
+    }
+    return {role: token for role, token in found.items() if token >= 0}
+
+
 def _describe(model: Any, vocab: Any, spec: LoadSpec, n_ctx: int, slots: int, seconds: float) -> ModelInfo:
     n_vocab, n_layers = lib.llama_vocab_n_tokens(vocab), lib.llama_model_n_layer(model)
     bos, eos = lib.llama_vocab_bos(vocab), lib.llama_vocab_eos(vocab)
@@ -340,5 +347,6 @@ def _describe(model: Any, vocab: Any, spec: LoadSpec, n_ctx: int, slots: int, se
             "description": meta(model, "general.name") or "",
             "sliding_window": lib.llama_model_n_swa(model),
             "threads": spec.threads or physical_cores(),
+            "infill": _infill(vocab),
         },
     )

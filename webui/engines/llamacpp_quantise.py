@@ -18,7 +18,7 @@ import numpy as np
 from llama_cpp import llama_cpp as lib
 from numpy.typing import NDArray
 
-from webui.engines.llamacpp_open import physical_cores
+from webui.engines.threads import physical_cores
 from webui.errors import LoadFailed
 
 _TENSOR = re.compile(r"\[\s*(\d+)/\s*(\d+)\]\s+(\S+)")

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from webui.engines.base import AbortFlag, Engine, EngineError, Opener, Row
+from webui.engines.threads import settle_threads
 from webui.errors import BadValue, Busy, LoadCancelled, LoadFailed, NoModel, WebUIError
 from webui.load_options import check_spec
 from webui.types import LoadSpec
@@ -225,6 +226,7 @@ class Service:
                 self._connection.send({"type": "loading", "progress": round(done, 4)})
             return not self._cancel_load
 
+        settle_threads(spec.threads)
         engine = opener(spec.engine)(spec, progress, self._abort)
         if self._cancel_load:
             engine.close()
