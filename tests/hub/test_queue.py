@@ -342,3 +342,22 @@ async def test_kill_9_costs_only_the_bytes_on_the_wire(fake: FakeHub, models: Pa
 
 def _arrived(models: Path) -> int:
     return sum(part.stat().st_size for part in models.glob(f"{FOLDER}/*/*.part"))
+
+
+async def test_one_that_waits_is_let_forward_and_another_hub_is_used(hub: Hub, quick: Patience, models: Path) -> None:
+    queue = Downloads(models, hub, patience=quick, parallel=0)
+    models.mkdir()
+    ids = [(await queue.add(await offer(hub, "maker/Tiny-GGUF", number))).id for number in range(3)]
+    await queue.sooner(ids[2])
+    assert [view.id for view in queue.views()] == [ids[0], ids[2], ids[1]]
+    await queue.sooner(ids[2])
+    await queue.sooner(ids[2])
+    assert [view.id for view in queue.views()] == [ids[2], ids[0], ids[1]]
+    other = hub.with_token("hf_other")
+    queue.use(other)
+    assert queue.hub is other
+    await queue.close()
+    again = Downloads(models, hub, patience=quick, parallel=0)
+    await again.start()
+    assert [view.id for view in again.views()] == [ids[2], ids[0], ids[1]], "the order is kept over a restart"
+    await again.close()
