@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -242,8 +243,17 @@ async def test_any_token_can_be_found(site: Site, page: Page) -> None:
     p = await look(site, page)
     order = np.argsort(-p, kind="stable")
     token = int(order[3000])
+    read, go_on = site.services.models.pieces, asyncio.Event()
+
+    async def slow(*args: Any, **more: Any) -> list[str]:
+        await go_on.wait()
+        return await read(*args, **more)
+
+    site.services.models.pieces = slow  # type: ignore[method-assign]
     await page.fill("#logits-find", f"#{token}")
     found = page.locator("#logits-found li").first
+    await expect(found).to_contain_text("Reading the 4\u202f096 tokens of the vocabulary")
+    go_on.set()
     await expect(found).to_contain_text("rank 3\u202f001 of 4\u202f096")
     await expect(found.locator(".fate")).to_have_text("cut by Top-k (stage 6)")
     await page.fill("#logits-find", "fox")

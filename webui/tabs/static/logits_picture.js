@@ -182,7 +182,13 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
 
   const search = Lab.later(120, async () => {
     const text = field.value;
+    const patience = setTimeout(() => {
+      if (!text || text !== field.value) return;
+      found.replaceChildren(el("li.none", { text: w("find.reading", { n: format.count(state.row.vocabulary) }) }));
+      root.classList.add("finding");
+    }, 300);
     const answer = text && state.look ? await ask({ ...view(), ask: "find", text }) : { found: [] };
+    clearTimeout(patience);
     if (answer.error || text !== field.value) return;
     found.replaceChildren(...answer.found.map(tellFate));
     if (text && !answer.found.length) found.append(el("li.none", { text: w("find.none") }));
