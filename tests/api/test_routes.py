@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import Server
+from webui.api.infill import InfillBody, infill_prompt
 
 REPLY = "Hello there."
 
@@ -208,14 +209,30 @@ def test_llama_cpp_tokens(http: httpx.Client) -> None:
     assert answer.status_code == 501 and answer.json()["error"]["code"] == "infill_not_supported"
 
 
-def test_infill(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The FakeEngine has no infill tokens, but every word is one token there."""
-    monkeypatch.setattr("webui.api.llamacpp.INFILL", (("PRE", "SUF", "MID"),))
-    body = {"input_prefix": "before", "input_suffix": "after", "input_extra": [{"filename": "f", "text": "other"}]}
-    data = http.post("/infill", json={**body, "n_predict": 3}).json()
-    assert data["content"] == "Hello there."
-    # PRE, "f", line, "other", line, "before", SUF, "after", MID
-    assert data["tokens_evaluated"] == 9
+ROLES = {"prefix": 3001, "suffix": 3002, "middle": 3003, "project": 3004, "file": 3005}
+
+
+@pytest.mark.parametrize(
+    ("roles", "wanted"),
+    [
+        (tuple(ROLES), " w3004myproject\n w3005one.py\nfirst w3005tmp\nsecond w3005filename\n"),
+        (tuple(ROLES)[:3], "\n\n--- snippet ---\n\nfirst\n\n--- snippet ---\n\nsecond"),
+    ],
+)
+def test_infill(server: Server, http: httpx.Client, roles: tuple[str, ...], wanted: str) -> None:
+    """The tokens have other ids than in a real model; their texts show where each of them stands."""
+    server.load(reply="between", extra={"infill": {role: ROLES[role] for role in roles}})
+    extra = [{"filename": "one.py", "text": "first"}, {"text": "second"}]
+    body = {"input_prefix": "before", "input_suffix": "after", "prompt": " begun", "input_extra": extra}
+    models = server.run(server.services.models.seat_for(None))
+    try:
+        ids = server.run(infill_prompt(models, InfillBody.model_validate(body)))
+        text = server.run(models.detokenize(ids, special=True))
+        assert text == f"{wanted}<s> w3001before begun w3002after w3003"
+        data = http.post("/infill", json={**body, "n_predict": 5}).json()
+        assert data["content"] == "between" and data["tokens_evaluated"] == len(ids)
+    finally:
+        server.load(reply=REPLY)
 
 
 @pytest.mark.parametrize("name", ["min_tokens", "min_length", "min_new_tokens"])

@@ -15,24 +15,17 @@ from webui.api.body import StrictRoute
 from webui.api.choosing import choose, model_of
 from webui.api.errors import ApiError
 from webui.api.generations import Generations
+from webui.api.infill import InfillBody, infill_prompt
 from webui.api.logprobs import chat_logprobs
 from webui.api.openai import begin, collect
 from webui.api.prepare import Prepared, completion_requests
-from webui.api.schemas import MAX_TEXT, Body, CompletionBody, GenerationBody
+from webui.api.schemas import MAX_TEXT, Body, CompletionBody
 from webui.api.stream import EventStream, error_event, stream
 from webui.chat.templates import template_of
 from webui.errors import NoModel
 from webui.services import Services
 from webui.types import Event, Failed, Finished, Token
 
-# Names of the tokens between which a model was taught to fill in: before, after, middle.
-INFILL = (
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
-    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
-    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
-    ("▁<PRE>", "▁<SUF>", "▁<MID>"),
-)
 STOP_TYPES: Mapping[str, str] = {"stop": "eos", "stop_string": "word", "length": "limit", "time": "limit"}
 
 
@@ -48,18 +41,6 @@ class TokenizeBody(Body):
 
 class DetokenizeBody(Body):
     tokens: list[int] = Field(max_length=1 << 20)
-
-
-class Extra(Body):
-    text: str = Field("", max_length=MAX_TEXT)
-    filename: str = Field("", max_length=1000)
-
-
-class InfillBody(GenerationBody):
-    input_prefix: str = Field("", max_length=MAX_TEXT)
-    input_suffix: str = Field("", max_length=MAX_TEXT)
-    input_extra: list[Extra] = Field([], max_length=256)
-    prompt: str = Field("", max_length=MAX_TEXT)
 
 
 def router(services: Services, generations: Generations) -> APIRouter:
@@ -119,31 +100,14 @@ def router(services: Services, generations: Generations) -> APIRouter:
 
     @routes.post("/infill", summary="Fill in what stands between two texts")
     async def infill(request: Request, body: InfillBody) -> Response:
-        prompt = await _infill_prompt(services, body)
+        models = await choose(services, body.model)
+        with services.models.hold(models):
+            prompt = await infill_prompt(models, body)
         fields = body.model_dump(exclude_unset=True, by_alias=False, exclude={"prompt"})
         completion = CompletionBody.model_validate({**fields, "prompt": [prompt]})
         return await complete(request, completion)
 
     return routes
-
-
-async def _infill_prompt(services: Services, body: InfillBody) -> list[int]:
-    """Before, after, and then the middle is the model's; the other files come first."""
-    models = await choose(services, body.model)
-    await model_of(models)
-    for names in INFILL:
-        marks = [await models.tokenize(name) for name in names]
-        if all(len(mark) == 1 for mark in marks):
-            break
-    else:
-        message = "The loaded model was not taught to fill in: it has no infill tokens."
-        raise ApiError(501, message, type="not_supported_error", code="infill_not_supported")
-    extra = "".join(f"{part.filename}\n{part.text}\n" for part in body.input_extra)
-    before = await models.tokenize(extra + body.input_prefix, special=False)
-    after = await models.tokenize(body.input_suffix, special=False)
-    begun = await models.tokenize(body.prompt, special=False)
-    start, hole, middle = (mark[0] for mark in marks)
-    return [start, *before, hole, *after, middle, *begun]
 
 
 async def _answer(generations: Generations, request: Request, prepared: Prepared) -> Response:
