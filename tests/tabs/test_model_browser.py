@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 from playwright.async_api import Page, expect
@@ -47,3 +48,14 @@ async def test_from_the_estimate_to_the_loaded_model(site: Site, page: Page) -> 
     await page.set_input_files("#model input[type=file]", str(entry.path))
     await expect(page.locator("#model .models")).to_contain_text("trained with 8192 tokens", timeout=20_000)
     await expect(page.locator("#model label.model")).to_have_count(2)
+    chosen = page.locator("#model label.model.chosen")
+    await page.evaluate("Lab.openTab('model-get')")
+    await expect(page.locator("#model")).to_be_hidden()
+    shown = shutil.copy(entry.path, site.services.library.folders[0] / "shown.gguf")
+    await page.evaluate(
+        "path => { Lab.openTab('model-own');"
+        " window.dispatchEvent(new CustomEvent('lab:show-model', { detail: { path } })); }",
+        str(shown),
+    )
+    await expect(chosen).to_contain_text("shown")
+    await expect(page.locator("#model .model-title")).to_have_text("shown")

@@ -20,10 +20,12 @@ Lab.drawings.model = (root, { server }) => {
   const form = Lab.hub.form(tab);
   root.append(now, problem, el("div.model-columns", {}, list.node, form.node));
 
+  let asked = ""; // a model that another section wants to be shown; the list may have to be read anew for it
   tab.take = (answer) => {
     if (!answer.models) return;
     tab.models = answer.models;
     list.folders(answer.folders);
+    if (tab.models.some((model) => model.path === asked)) { tab.chosen = asked; asked = ""; }
     if (!tab.model()?.loadable) tab.chosen = (tab.models.find((model) => model.path === tab.loaded) ?? tab.models.find((model) => model.loadable))?.path ?? "";
     list.draw();
     form.open();
@@ -81,6 +83,11 @@ Lab.drawings.model = (root, { server }) => {
     form.fit();
   }
 
+  window.addEventListener("lab:show-model", async ({ detail }) => {
+    asked = detail.path;
+    await refresh(true);
+    form.node.scrollIntoView({ block: "nearest" });
+  });
   window.addEventListener("lab:status", ({ detail }) => { if (detail.stage !== tab.stage && root.offsetParent) refresh(false); });
   Lab.whenShown(root, () => refresh(false));
 };
