@@ -31,7 +31,7 @@ TABS = ("chat", "default", "notebook", "logits", "parameters", "model", "session
 LOCALES = {"en": "en-US", "ru": "ru-RU"}
 HEIGHTS = {1440: 900, 390: 844}
 PATIENCE = 120_000
-SAID = ("Why is the sky blue? Two sentences, please.", "And at sunset?")
+SAID = ("What is the capital of France, and what is it known for?", "Name three famous museums there, as a list.")
 PROMPT = "The capital of France is"
 
 
@@ -102,8 +102,8 @@ def prepare(browser: Browser, address: str) -> None:
     """Something to see on every tab; all of it is kept by the program but the look, which each page takes anew."""
     page = visit(browser, address, 1440)
     show(page, "parameters")
-    page.fill("#seed input", "5")
-    page.fill("#max-tokens input", "120")
+    page.fill("#seed input", "7")
+    page.fill("#max-tokens input", "160")
     page.wait_for_timeout(1200)
     show(page, "chat")
     for count, text in enumerate(SAID, 1):
