@@ -70,7 +70,7 @@ def test_every_flag_is_explained_in_russian() -> None:
 def test_no_word_is_left_over() -> None:
     code = "\n".join(f.read_text(encoding="utf-8") for f in (*TABS.glob("*.py"), *(TABS / "static").glob("*.js")))
     asked = set(re.findall(r"""["'`]([a-z_.0-9]+)["'`]""", code))
-    computed = (
+    computed: tuple[str, ...] = (
         "reason.",
         "problem.",
         "page.chain.family.",
