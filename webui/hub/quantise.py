@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from webui.errors import BadValue, Busy, WebUIError
+from webui.errors import BadValue, Busy
 from webui.files import safe_child
 from webui.hub.errand import Progress, run_errand
 from webui.hub.faults import DiskFull, Exists, NotWritten
@@ -32,14 +31,13 @@ from webui.hub.gguf import Header, read_header
 from webui.hub.imatrix import read_matrix
 from webui.hub.library import ModelEntry
 from webui.hub.quants import BITS, FILE_TYPES, in_words, quantisation_in
+from webui.hub.watched import JobView, WatchedJob
 
 COMPARED_TOKENS = 512
 NEED_MATRIX = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "Q2_K_S"})
 _SPECIAL = frozenset({"MXFP4_MOE", "NVFP4", "Q1_0"})
 """Formats that models are trained in, not made into: a model that was not loses its mind."""
 _NUMBERS: Mapping[str, int] = MappingProxyType({name: number for number, name in FILE_TYPES.items()})
-
-State = Literal["running", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +55,14 @@ class TypeChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class QuantiseView:
+class QuantiseView(JobView):
     source: str
     type: str
     target: Path
-    state: State
-    progress: float = 0.0
     tensor: str = ""
-    seconds_left: float | None = None
     size_before: int = 0
     size_after: int = 0
     fallbacks: int = 0
-    problem: str = ""
-    code: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +99,16 @@ def choices(entry: ModelEntry) -> tuple[TypeChoice, ...]:
     return tuple(found)
 
 
-class Quantiser:
+class Quantiser(WatchedJob[QuantiseView]):
     def __init__(self, folder: Path, *, on_done: Callable[[Path], object] = lambda path: None) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self._on_done = on_done
-        self._view: QuantiseView | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._started = 0.0
-
-    def view(self) -> QuantiseView | None:
-        """The job that runs, or the last one."""
-        return self._view
 
     async def start(
         self, entry: ModelEntry, type_name: str, *, name: str = "", threads: int = 0, matrix: Path | None = None
     ) -> QuantiseView:
         """Begin. What can be known to fail fails here, with a sentence."""
-        if self._task is not None and not self._task.done():
+        if self.runs:
             raise Busy("A model is being quantised already: wait for it, or cancel it.", code="quantising")
         choice = next((choice for choice in choices(entry) if choice.name == type_name), None)
         if choice is None:
@@ -139,20 +124,8 @@ class Quantiser:
         await asyncio.to_thread(self._check_space, choice.size)
         headers = await asyncio.to_thread(lambda: [read_header(file) for file in entry.files])
         table = await asyncio.to_thread(read_matrix, matrix) if matrix is not None else None
-        self._view = QuantiseView(entry.name, type_name, target, "running", size_before=entry.size_bytes)
-        self._started = time.monotonic()
-        self._task = asyncio.get_running_loop().create_task(self._run(entry, headers, threads, table))
-        return self._view
-
-    async def cancel(self) -> None:
-        """Stop it; the half-written file is deleted."""
-        task, self._task = self._task, None
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def close(self) -> None:
-        await self.cancel()
+        view = QuantiseView(entry.name, type_name, target, size_before=entry.size_bytes)
+        return self._begin(view, lambda: self._quantise(view, entry, headers, threads, table), "quantise")
 
     def _check_space(self, size: int) -> None:
         try:
@@ -163,11 +136,14 @@ class Quantiser:
         if needed > free:
             raise DiskFull(str(self.folder), needed, free)
 
-    async def _run(
-        self, entry: ModelEntry, headers: list[Header], threads: int, matrix: Mapping[str, Any] | None
-    ) -> None:
-        view = self._view
-        assert view is not None
+    async def _quantise(
+        self,
+        view: QuantiseView,
+        entry: ModelEntry,
+        headers: list[Header],
+        threads: int,
+        matrix: Mapping[str, Any] | None,
+    ) -> Mapping[str, Any]:
         part = self.folder / f".{view.target.name}.{uuid.uuid4().hex[:8]}.part"
         arguments = {
             "source": str(entry.path),
@@ -179,30 +155,15 @@ class Quantiser:
             "weights": {tensor.name: tensor.bytes for header in headers for tensor in header.tensors},
         }
         try:
-            done = await run_errand("quantise", arguments, self._tell)
+            done = await run_errand("quantise", arguments, lambda share, tensor: self._tell(share, tensor=tensor))
             await asyncio.to_thread(_finish, part, view.target)
-            size = view.target.stat().st_size
-            self._change(state="done", progress=1.0, seconds_left=0.0, size_after=size, fallbacks=done["fallbacks"])
-            self._on_done(view.target)
-        except asyncio.CancelledError:
-            self._change(state="cancelled", seconds_left=None)
-            raise
-        except WebUIError as error:
-            self._change(state="failed", problem=error.message, code=error.code, values=error.values)
-        except OSError as error:
-            fault = NotWritten(str(self.folder), error.strerror or str(error))
-            self._change(state="failed", problem=fault.message, code=fault.code, values=fault.values)
+            return {"size_after": view.target.stat().st_size, "fallbacks": done["fallbacks"]}
         finally:
             part.unlink(missing_ok=True)
 
-    def _change(self, **changes: Any) -> None:
-        assert self._view is not None
-        self._view = replace(self._view, **changes)
-
-    def _tell(self, progress: float, tensor: str) -> None:
-        spent = time.monotonic() - self._started
-        left = spent * (1 - progress) / progress if progress > 0.02 else None
-        self._change(progress=progress, tensor=tensor, seconds_left=left)
+    def _done(self) -> None:
+        assert self._view is not None, "it has just ended"
+        self._on_done(self._view.target)
 
 
 def _finish(part: Path, target: Path) -> None:
