@@ -31,11 +31,30 @@ from webui.services import Services
 
 def router(services: Services, generations: Generations) -> APIRouter:
     routes = APIRouter(prefix="/v1/internal", route_class=StrictRoute, tags=["text-generation-webui"])
-    models = services.models
 
     @routes.get("/health", summary="Whether the server answers")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
+
+    @routes.post("/chat-prompt", summary="The prompt a chat request would be sent to the model as")
+    async def chat_prompt(body: ChatBody) -> dict[str, str]:
+        info = await model_of(await choose(services, body.model))
+        return {"prompt": (await render_chat(body, info, services.settings.data_dir)).text}
+
+    @routes.post("/stop-generation", summary="Stop everything the API is generating")
+    async def stop_generation() -> str:
+        generations.stop_all()
+        return "OK"
+
+    _add_tokens(routes, services)
+    _add_distributions(routes, services)
+    _add_models(routes, services)
+    _add_adapters(routes, services)
+    return routes
+
+
+def _add_tokens(routes: APIRouter, services: Services) -> None:
+    models = services.models
 
     @routes.post("/encode", summary="Text to tokens")
     async def encode(body: TextBody) -> dict[str, Any]:
@@ -49,6 +68,11 @@ def router(services: Services, generations: Generations) -> APIRouter:
     @routes.post("/token-count", summary="How many tokens a text has")
     async def token_count(body: TextBody) -> dict[str, int]:
         return {"length": len(await models.tokenize(body.text, add_bos=bool(body.add_bos_token)))}
+
+
+def _add_distributions(routes: APIRouter, services: Services) -> None:
+    """What the model and the samplers think of a text."""
+    models = services.models
 
     @routes.post("/logits", summary="The likeliest next tokens, by the model alone or after the samplers")
     async def logits(body: LogitsBody) -> dict[str, float]:
@@ -86,15 +110,9 @@ def router(services: Services, generations: Generations) -> APIRouter:
         mean = sum(known) / len(known) if known else None
         return {"model": info.name, "tokens": tokens, "length": len(tokens), "mean_logprob": mean}
 
-    @routes.post("/chat-prompt", summary="The prompt a chat request would be sent to the model as")
-    async def chat_prompt(body: ChatBody) -> dict[str, str]:
-        info = await model_of(await choose(services, body.model))
-        return {"prompt": (await render_chat(body, info, services.settings.data_dir)).text}
 
-    @routes.post("/stop-generation", summary="Stop everything the API is generating")
-    async def stop_generation() -> str:
-        generations.stop_all()
-        return "OK"
+def _add_models(routes: APIRouter, services: Services) -> None:
+    models = services.models
 
     @routes.get("/model/info", summary="What is loaded")
     async def model_info() -> dict[str, Any]:
@@ -126,6 +144,8 @@ def router(services: Services, generations: Generations) -> APIRouter:
         await models.unload()
         return "OK"
 
+
+def _add_adapters(routes: APIRouter, services: Services) -> None:
     @routes.get("/lora/list", summary="What LoRAs there are")
     async def lora_list() -> dict[str, list[str]]:
         return {"lora_names": [entry.name for entry in services.library.scan() if entry.kind == "lora"]}
@@ -141,5 +161,3 @@ def router(services: Services, generations: Generations) -> APIRouter:
     async def lora_unload() -> str:
         await set_adapters(services, [])
         return "OK"
-
-    return routes

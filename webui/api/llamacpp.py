@@ -70,6 +70,14 @@ def router(services: Services, generations: Generations) -> APIRouter:
             "build_info": "sampler-lab",
         }
 
+    _add_tokens(routes, services)
+    _add_generating(routes, services, generations)
+    return routes
+
+
+def _add_tokens(routes: APIRouter, services: Services) -> None:
+    models = services.models
+
     @routes.post("/tokenize", summary="Text to tokens")
     async def tokenize(body: TokenizeBody) -> dict[str, Any]:
         text = body.content if body.content is not None else body.prompt
@@ -85,6 +93,8 @@ def router(services: Services, generations: Generations) -> APIRouter:
     async def detokenize(body: DetokenizeBody) -> dict[str, str]:
         return {"content": await models.detokenize(body.tokens)}
 
+
+def _add_generating(routes: APIRouter, services: Services, generations: Generations) -> None:
     async def complete(request: Request, body: CompletionBody) -> Response:
         if body.max_tokens is None:
             body.max_tokens = -1
@@ -106,8 +116,6 @@ def router(services: Services, generations: Generations) -> APIRouter:
         fields = body.model_dump(exclude_unset=True, by_alias=False, exclude={"prompt"})
         completion = CompletionBody.model_validate({**fields, "prompt": [prompt]})
         return await complete(request, completion)
-
-    return routes
 
 
 async def _answer(generations: Generations, request: Request, prepared: Prepared) -> Response:
