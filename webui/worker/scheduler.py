@@ -2,7 +2,7 @@
 
 Each turn: take what is new, one batch with a token of every running sequence, one chunk of a waiting prompt, then the
 chain, the text and the events for each row. Knows nothing of sockets: events leave through `emit`; `add`, `call`,
-`cancel` and `calls.busy` are the only things other threads may use.
+`change`, `cancel` and `calls.busy` are the only things other threads may use.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Scheduler:
         self._reading: list[Sequence] = []
         self._running: list[Sequence] = []
         self._cancelled: list[Any] = []
+        self._changes: list[Call] = []
         self._events: list[Any] = []
         self._chunks = 0
 
@@ -59,6 +60,10 @@ class Scheduler:
         """Run something between two batches, in the thread that owns the engine."""
         self._inbox.put(function)
         self.calls.break_off_idle()
+
+    def change(self, weights: Call) -> None:
+        """Do this once nothing is being read or written, and forget what was read before; who comes meanwhile waits."""
+        self.call(lambda: self._changes.append(weights))
 
     def cancel(self, id: Any) -> None:
         self._inbox.put(lambda: self._cancelled.append(id))
@@ -76,6 +81,10 @@ class Scheduler:
         self._take(self._patience() if wait else 0.0)
         self._drop_cancelled()
         self._admit()
+        while self._changes and not (self._reading or self._running):
+            self._changes.pop(0)()
+            self._shelf.forget_all()
+            self._admit()
         worked = self._step() | self._read()
         self._flush()
         return worked or self._settle()
@@ -115,10 +124,6 @@ class Scheduler:
                     self._finish(sequence, "cancelled")
         self._cancelled.clear()
 
-    def forget_all(self) -> None:
-        """The model's weights were changed."""
-        self._shelf.forget_all()
-
     # Slots
 
     def _admit(self) -> None:
@@ -126,7 +131,7 @@ class Scheduler:
         if not self._waiting:
             return
         # Further choices of a prompt begin once the first has read it for all.
-        for sequence in [s for s in self._waiting if not s.index or s.job.row is not None]:
+        for sequence in [s for s in self._waiting if (s.job.row is not None if s.index else not self._changes)]:
             if self._shelf.free < (1 if sequence.twin is None else 2):
                 break
             self._waiting.remove(sequence)

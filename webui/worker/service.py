@@ -177,7 +177,7 @@ class Service:
         self._embeddings.add(tokens, tell)
 
     def _adapters(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
-        """New LoRA scales; what the slots hold was computed with the old ones."""
+        """New LoRA scales, from the next reply on: one that is being written keeps those it began with."""
         scales = {str(path): float(scale) for path, scale in frame["scales"].items()}
 
         def change() -> None:
@@ -186,12 +186,11 @@ class Service:
             except WebUIError as error:
                 self._tell_error(frame, error)
                 return
-            scheduler.forget_all()
             if self._embeddings is not None:
                 self._embeddings.forget()
             self._reply(frame)
 
-        scheduler.call(change)
+        scheduler.change(change)
 
     # In the engine's thread
 
