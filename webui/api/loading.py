@@ -74,7 +74,7 @@ def adapters_of(services: Services) -> tuple[str, ...]:
 
 
 async def set_adapters(services: Services, names: Sequence[str]) -> None:
-    """Load the present model again with just these LoRAs."""
+    """Load the present model again with just these LoRAs; if it has them already there is nothing to do."""
     spec = services.models.status().spec
     if spec is None or services.models.status().info is None:
         raise NoModel("No model is loaded: load one first.")
@@ -83,4 +83,6 @@ async def set_adapters(services: Services, names: Sequence[str]) -> None:
         if entry.kind != "lora":
             raise ApiError(400, f"{entry.name} is not a LoRA.", param="lora_names")
     loras = [{"path": str(entry.path), "scale": 1.0} for entry in entries]
+    if loras == list(spec.options.get("loras", ())):
+        return
     await services.models.load(replace(spec, options={**spec.options, "loras": loras}))
