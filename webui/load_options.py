@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from webui.errors import BadValue
@@ -88,6 +88,14 @@ def check_spec(spec: LoadSpec) -> dict[str, Any]:
     if values["kv_type"] != "f16" and values["flash_attention"] == "off":
         raise BadValue("kv_type other than f16 needs flash_attention on or auto.", param="kv_type")
     return values
+
+
+def rescaled(spec: LoadSpec, scales: Mapping[str, float]) -> LoadSpec:
+    """The spec with other scales for LoRAs it names; BadValue for a scale that cannot be."""
+    named = [dict(lora) for lora in spec.options.get("loras", ())]
+    loras = [{**lora, "scale": scales.get(lora["path"], lora.get("scale", 1.0))} for lora in named]
+    _check(next(option for option in OPTIONS if option.name == "loras"), loras)
+    return replace(spec, options={**spec.options, "loras": loras})
 
 
 def _check(option: Option, value: Any) -> Any:

@@ -19,6 +19,7 @@ load_error     "": loading fails with this sentence.
 faults         []: see fake_script.Fault: crash by signal or exit code, hang, freeze, refused batch; at load, prompt,
                token k, or idle. [{"at": "token", "after": 3, "how": "SIGKILL", "contains": "please crash"}]
 cache_mb       64: RAM for idle conversations, as with a real engine.
+loras          []: taken as a real engine takes them, and without any effect.
 grid           2: where prompts may be cut (engines.base.Engine.grid); a real engine's other value is 128.
 chat_template  None, n_ctx_train 8192, extra {}: told on in ModelInfo. n_ctx, slots (0 = 4), name come from LoadSpec.
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -92,6 +92,7 @@ class Script:
     n_ctx_train: int = 8192
     grid: int = ANYWHERE
     cache_mb: int = 64
+    loras: Sequence[Any] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

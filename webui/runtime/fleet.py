@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -149,6 +149,10 @@ class Fleet:
         await seat.models.cancel_load()
         self._tidy()
 
+    async def set_adapters(self, name: str, scales: Mapping[str, float]) -> None:
+        """Other scales for the LoRAs of the model of this name, without loading it anew."""
+        await self._named(name).models.set_adapters(scales)
+
     async def close(self) -> None:
         """The program ends."""
         if self._watcher is not None:
@@ -264,8 +268,8 @@ class Fleet:
         return seat
 
     def _find(self, name: str) -> Seat | None:
-        wanted = _key(name)
-        return next((seat for seat in self._seats if wanted and _key(seat.name) == wanted), None)
+        wanted = key_of(name)
+        return next((seat for seat in self._seats if wanted and key_of(seat.name) == wanted), None)
 
     def _named(self, name: str) -> Seat:
         seat = self._find(name)
@@ -346,7 +350,7 @@ def name_of(spec: LoadSpec) -> str:
     return spec.name or spec.path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
     return name.strip().lower().removesuffix(".gguf")
 
 

@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,18 @@ class Models:
         """Any other question the worker answers with a `reply` frame."""
         session = await self._ready()
         return await session.client.call(kind, **fields)
+
+    async def set_adapters(self, scales: Mapping[str, float]) -> None:
+        """Other scales for LoRAs it was loaded with, from the next reply on; a restart begins with them."""
+        if self._session is None and self._retry is not None:
+            self._retry = load_options.rescaled(self._retry, scales)
+            self._status = replace(self._status, spec=self._retry)
+            return
+        session = await self._ready()
+        spec = load_options.rescaled(session.spec, scales)
+        await session.client.call("adapters", scales=dict(scales))
+        status = session.adapted(spec)
+        self._status = status if session is self._session else self._status
 
     async def _detokenize(self, tokens: Sequence[int], *, special: bool, pieces: bool) -> dict[str, Any]:
         session = await self._ready()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from webui.errors import WebUIError
@@ -90,6 +90,11 @@ class Session:
 
     def loaded(self, info: ModelInfo) -> ModelStatus:
         return ModelStatus("ready", 1.0, f"{info.name} is ready.", info, self.spec, "model_ready", {"name": info.name})
+
+    def adapted(self, spec: LoadSpec) -> ModelStatus:
+        """Ready as before, with the LoRA scales of this spec; whoever keeps rows can tell by `extra`."""
+        self.spec, info = spec, self.ready.result()
+        return self.loaded(replace(info, extra={**info.extra, "loras": spec.options["loras"]}))
 
     def failed(self, error: WebUIError) -> ModelStatus:
         return failed_status(self.spec, error)

@@ -223,5 +223,6 @@ class Looks:
 
 
 def model_key(info: ModelInfo) -> str:
-    """Tells one load of a model from another: options of a load may change its numbers."""
-    return f"{info.path}\0{info.n_vocab}\0{info.size_bytes}\0{info.load_seconds}"
+    """Tells one load of a model from another: options of a load, and scales changed since, may change its numbers."""
+    adapters = info.extra.get("loras", "")
+    return f"{info.path}\0{info.n_vocab}\0{info.size_bytes}\0{info.load_seconds}\0{adapters}"
