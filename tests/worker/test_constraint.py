@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from tests.worker.bench import FREE, Bench, fake
 from webui.errors import BadValue
+from webui.tabs.words import Words
 from webui.worker.constraint import GrammarVocabulary, compile_constraint
 
 BYTES = {"split": "bytes", "n_vocab": 300}
@@ -29,6 +31,9 @@ FITTING = [
     ("grammar", 'root ::= "yes" | "no"', ["yes", "no"], ["maybe", "ye"]),
     ("grammar", r'root ::= "\u0416\x41" [\u0430-\u044f]+', ["ЖAабв"], ["ЖA", "ZA"]),
     ("grammar", 'root ::= "[" item ("," item)* "]"\nitem ::= [0-9]{1,3}', ["[1,22,333]"], ["[]", "[4444]"]),
+    ("grammar", 'root ::= ("a"{2}){2} ("b" | "c"+ )* # ("x"*)*', ["aaaa", "aaaabccb"], ["aa", "aaaaxx"]),
+    ("grammar", 'root ::= (("a"?)+)*\nx ::= "y"', ["", "aaa"], ["b"]),
+    ("grammar", 'root ::= start ")*" start\nstart ::= [)*] | "start"', ["*)*start", "start)*)"], ["a)*a"]),
     ("json_schema", '{"enum": ["a\\"b", "c"]}', ['"a\\"b"', '"c"'], ['"d"']),
     (
         "json_schema",
@@ -77,6 +82,32 @@ def test_what_cannot_be_used_is_told_in_one_sentence(vocabulary, kind, text, cod
         compile_constraint(kind, text, vocabulary)
     assert (caught.value.code, caught.value.param) == (code, kind)
     assert "\n" not in caught.value.message and len(caught.value.message) < 400
+
+
+TOLD = [
+    ("grammar", 'root ::= "a" b"', "before a quote", ("grammar_unfinished", {"line": 1})),
+    ("grammar", 'root ::= "a"\nb ::= "c"{,2}', "line 2", ("grammar_syntax", {"line": 2, "near": ",2}"})),
+    ("grammar", 'x ::= "a"', "root", ("grammar_no_root", {})),
+    ("grammar", "root ::= nobody", "nobody", ("grammar_no_rule", {"rule": "nobody"})),
+    ("grammar", 'root ::= root "a"', "no text fits", ("constraint_endless", {})),
+    ("grammar", "root ::= [z-a]", "[z-a]", ("regex_syntax", {"pattern": "[z-a]"})),
+    ("regex", "(?=a)b", "look-around", ("regex_syntax", {"pattern": "(?=a)b"})),
+    ("json_schema", '{"not":{}}', "leave it out", ("schema_keys", {"keys": "not"})),
+    ("json_schema", '{"type":"string","pattern":"("}', "unclosed group", ("regex_syntax", {"pattern": ""})),
+    ("json_schema", '{"maxLength":1000000}', "maxLength", ("constraint_repeats", {"limit": 10_000})),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "words", "told"), TOLD, ids=[f"{k} {t[:24]}" for k, t, _, _ in TOLD])
+def test_it_is_said_what_to_do_in_both_languages(vocabulary, kind, text, words, told):
+    with pytest.raises(BadValue) as caught:
+        compile_constraint(kind, text, vocabulary)
+    error, (cause, values) = caught.value, told
+    assert words in error.message
+    assert error.values["cause"] == cause and values.items() <= error.values.items()
+    russian = Words("ru").problem(error.code, error.message, error.values)
+    assert re.search("[а-я]{4}", russian) and "{" not in russian.replace(error.values.get("near", ""), "")
+    assert all(str(value) in russian for value in values.values())
 
 
 def test_a_keyword_that_is_not_supported_is_named(vocabulary):

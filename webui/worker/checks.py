@@ -14,8 +14,9 @@ from webui.errors import BadValue, ContextExceeded
 from webui.samplers.chain import Chain
 from webui.types import GenerationRequest, request_from_dict
 from webui.worker.channels import MODES
-from webui.worker.constraint import Constraint, GrammarVocabulary, Kind, compile_constraint
+from webui.worker.constraint import Constraint, GrammarVocabulary, compile_constraint
 from webui.worker.jobs import Job
+from webui.worker.refusals import Kind
 from webui.worker.slots import Tokens, as_tokens
 
 MAX_STOPS = 256

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper, grammar_from
 from numpy.typing import NDArray
 
 from webui.engines.base import Engine
-from webui.errors import BadValue
+from webui.worker.gbnf import prepared
+from webui.worker.refusals import ENDLESS, Kind, bad, first_line, too_complex
 
 Mask = NDArray[np.bool_]
-Kind = Literal["grammar", "json_schema", "regex"]
 
 MAX_SIZE = 256 << 10
 MAX_DEPTH = 200
 MAX_REPEAT = 10_000
 _FORMATS = {"grammar": "gbnf", "json_schema": "json_schema", "regex": "regex"}
 _REPEAT = re.compile(r"\{\s*(\d*)\s*(?:,\s*(\d*)\s*)?\}")
-_ESCAPE = re.compile(r"\\(\\|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2})")
 
 
 class GrammarVocabulary:
@@ -84,7 +82,7 @@ class Constraint:
     @property
     def error(self) -> str:
         """Why the matcher gave up (a grammar can grow too costly on the way); empty if it did not."""
-        return _first_line(self._matcher.get_error()) if self._matcher.is_error() else ""
+        return first_line(self._matcher.get_error()) if self._matcher.is_error() else ""
 
     def copy(self) -> Constraint:
         return Constraint(self._matcher.deep_copy(), self._size)
@@ -94,26 +92,27 @@ def compile_constraint(kind: Kind, text: str, vocabulary: GrammarVocabulary) -> 
     """A constraint at its beginning. BadValue says what is wrong with the grammar, schema or pattern."""
     check_caps(kind, text)
     try:
-        grammar = grammar_from(_FORMATS[kind], _expand_escapes(text) if kind == "grammar" else text)
+        grammar = grammar_from(_FORMATS[kind], prepared(text) if kind == "grammar" else text)
     except (ValueError, RecursionError) as error:
-        raise _bad(kind, str(error)) from error
+        raise bad(kind, str(error)) from error
     matcher = LLMatcher(vocabulary.tokenizer, grammar, log_level=0)
     if not matcher.is_error():
         matcher.compute_bitmask()  # some faults, a cyclic $ref for one, show only now
     if matcher.is_error():
-        raise _bad(kind, matcher.get_error())
+        raise bad(kind, matcher.get_error())
     constraint = Constraint(matcher, vocabulary.size)
     if not constraint.mask().any():
-        raise _bad(kind, "no text at all fits it (left recursion without an end, or a cyclic reference)")
+        raise bad(kind, ENDLESS)
     return constraint
 
 
 def check_caps(kind: Kind, text: str) -> None:
     """Refuse by size, depth and repetition what would take the compiler forever."""
     if not isinstance(text, str) or len(text) > MAX_SIZE:
-        raise _complex(kind, f"it is longer than {MAX_SIZE} characters")
+        raise too_complex(kind, "constraint_long", f"shorten it to {MAX_SIZE} characters", limit=MAX_SIZE)
     if _depth(text) > MAX_DEPTH:
-        raise _complex(kind, f"brackets are nested deeper than {MAX_DEPTH}")
+        words = f"brackets are nested deeper than {MAX_DEPTH}: use rules of their own"
+        raise too_complex(kind, "constraint_deep", words, limit=MAX_DEPTH)
     if kind == "json_schema":
         _check_schema(kind, text)
         return
@@ -123,16 +122,17 @@ def check_caps(kind: Kind, text: str) -> None:
 def _check_repeats(kind: Kind, text: str) -> None:
     for low, high in _REPEAT.findall(text):
         if max(int(low or 0), int(high or 0)) > MAX_REPEAT:
-            raise _complex(kind, f"something may repeat more than {MAX_REPEAT} times")
+            words = f"something may repeat more than {MAX_REPEAT} times: lower that number"
+            raise too_complex(kind, "constraint_repeats", words, limit=MAX_REPEAT)
 
 
 def _check_schema(kind: Kind, text: str) -> None:
     try:
         schema = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise _bad(kind, f"it is not JSON ({error})") from error
+        raise bad(kind, f"it is not JSON ({error}): correct it") from error
     if not isinstance(schema, (dict, bool)):
-        raise _bad(kind, "it must be an object")
+        raise bad(kind, "it must be an object: put {} around it")
     stack: list[Any] = [schema]
     while stack:
         node = stack.pop()
@@ -142,7 +142,8 @@ def _check_schema(kind: Kind, text: str) -> None:
                     _check_repeats(kind, value)
                 numeric = name in ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
                 if numeric and isinstance(value, (int, float)) and value > MAX_REPEAT:
-                    raise _complex(kind, f"{name} is above {MAX_REPEAT}")
+                    words = f"{name} is above {MAX_REPEAT}: lower it"
+                    raise too_complex(kind, "constraint_repeats", words, limit=MAX_REPEAT)
             stack += node.values()
         elif isinstance(node, list):
             stack += node
@@ -157,38 +158,3 @@ def _depth(text: str) -> int:
         elif character in ")]}":
             depth = max(0, depth - 1)
     return deepest
-
-
-def _expand_escapes(text: str) -> str:
-    """GBNF's \\u0416 and \\xe9 as the characters themselves; what has a meaning of its own keeps its backslash."""
-
-    def character(match: re.Match[str]) -> str:
-        code = match.group(1)
-        if code == "\\":
-            return match.group()
-        number = int(code[1:], 16)
-        if not 32 <= number < 0x110000 or 0xD800 <= number < 0xE000:
-            return match.group()
-        found = chr(number)
-        return "\\" + found if found in '"\\[]-^' else found
-
-    return _ESCAPE.sub(character, text)
-
-
-_NAMES = {"grammar": "grammar", "json_schema": "JSON schema", "regex": "regular expression"}
-
-
-def _bad(kind: Kind, reason: str) -> BadValue:
-    return BadValue(f"The {_NAMES[kind]} cannot be used: {_first_line(reason)}.", param=kind, code=f"invalid_{kind}")
-
-
-def _complex(kind: Kind, reason: str) -> BadValue:
-    return BadValue(f"The {_NAMES[kind]} is too complex: {reason}.", param=kind, code="grammar_too_complex")
-
-
-def _first_line(text: str) -> str:
-    lines: Sequence[str] = [line.strip() for line in text.splitlines() if line.strip()] or ["it is not understood"]
-    # Everything after "<state>" is llguidance's own bookkeeping.
-    line = lines[0].split("<state>")[0].strip().rstrip(".")
-    plain = "it matches nothing or never ends" if line.startswith("NoExtensionBias") else line
-    return plain.removeprefix("Failed to convert the grammar from GBNF to Lark: ")[:300]
