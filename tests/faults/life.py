@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -186,28 +187,27 @@ def switch_in_reply(house: House) -> tuple[str, ...]:
     return ()
 
 
-def load_over_load(house: House) -> str:
-    """The later of two loads wins, and the first is told so."""
-    with ThreadPoolExecutor(1) as pool:
-        old = house.worker()
-        first = pool.submit(refusal, house.load)
-        stop_while_loading(house, old)
-        house.load()
-        sentence = first.result().sentence
-    must(len(house.workers()) == 1, "two engines are there")
-    return sentence
-
-
-def unload_in_load(house: House) -> str:
+def while_loading(house: House, then: Callable[[], None], workers_after: int) -> str:
+    """Something else is asked for while a load is under way: whoever waits for that load is told."""
     with ThreadPoolExecutor(1) as pool:
         old = house.worker()
         loading = pool.submit(refusal, house.load)
         stop_while_loading(house, old)
-        house.unload()
+        then()
         sentence = loading.result().sentence
-    must(house.info()["stage"] == "none" and not house.workers(), f"it is {house.info()}")
+    stage = "ready" if workers_after else "none"
+    must(house.info()["stage"] == stage, f"it is {house.info()}")
+    must(len(house.workers()) == workers_after, f"there are {len(house.workers())} engines")
     house.load()
     return sentence
+
+
+def load_over_load(house: House) -> str:
+    return while_loading(house, house.load, 1)
+
+
+def unload_in_load(house: House) -> str:
+    return while_loading(house, house.unload, 0)
 
 
 CASES = (
