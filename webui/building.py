@@ -17,22 +17,26 @@ def build_services(settings: Settings, library: Library, problem: WebUIError | N
     from webui.chat.history import History
     from webui.chosen import reply_settings
     from webui.depot import Depot
+    from webui.fallback_settings import FILE, FallbackSettings
     from webui.hub.comparing import Comparer
     from webui.hub.quantise import Quantiser
     from webui.hub.queue import Downloads
     from webui.hub.search import Hub
     from webui.model_settings import ModelSettings
     from webui.preferences import Preferences
+    from webui.runtime.fallback import Fallback
     from webui.runtime.fleet import Fleet
     from webui.runtime.models import Models
 
     preferences = Preferences(settings.data_dir / "settings.json")
     model_settings = ModelSettings(settings.data_dir / "models.json", settings, preferences)
-    depot = Depot(library, model_settings, on_demand=settings.load_on_demand)
+    fallback_settings = FallbackSettings(settings.data_dir / FILE)
+    depot = Depot(library, model_settings, on_demand=settings.load_on_demand, order=fallback_settings.order)
     models = Fleet(depot, lambda: Models(echo=settings.verbose, dress=model_settings.dressed, check=depot.check))
+    fallback = Fallback(models, fallback_settings.order)
     history = History(settings.data_dir / "chats.sqlite3")
     hub, folder = Hub.from_environment(), settings.model_dir[0]
-    conversations = Conversations(models, history, lambda: reply_settings(preferences))
+    conversations = Conversations(models, history, lambda: reply_settings(preferences), fallback=fallback)
     return Services(
         settings=settings,
         library=library,
@@ -45,6 +49,8 @@ def build_services(settings: Settings, library: Library, problem: WebUIError | N
         comparer=Comparer(settings.data_dir, threads=settings.threads),
         model_settings=model_settings,
         depot=depot,
+        fallback_settings=fallback_settings,
+        fallback=fallback,
         problem=problem,
     )
 

@@ -5,41 +5,53 @@ Brings library, kept settings and the memory estimate together. Knows nothing of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from webui.hub.library import Library
+from webui.hub.library import Library, ModelEntry
 from webui.hub.machine import machine_now
 from webui.hub.memory import Estimate, estimate, plan_of, verdict
 from webui.hub.reasons import BadModelFile
 from webui.hub.shape import Shape, shape_of_files
 from webui.model_settings import ModelSettings
+from webui.runtime.fallback import Order
+from webui.runtime.fleet import key_of
 from webui.types import LoadSpec
 
 
 class Depot:
-    """The program's `runtime.fleet.Shelf`. `on_demand` says whether requests may have models loaded."""
+    """The program's `runtime.fleet.Shelf`. `on_demand` says whether requests may have any model loaded; those of the
+    fallback order always come when they are asked for."""
 
-    def __init__(self, library: Library, kept: ModelSettings, *, on_demand: bool) -> None:
+    def __init__(
+        self, library: Library, kept: ModelSettings, *, on_demand: bool, order: Callable[[], Order] = Order
+    ) -> None:
         self._library = library
         self._kept = kept
         self._on_demand = on_demand
+        self._order = order
         self._shapes: dict[tuple[str, int], Shape] = {}
 
     def loadable(self) -> tuple[str, ...]:
         """The names of the models that are loaded when first asked for."""
-        return tuple(entry.name for entry in self._library.entries() if entry.loadable) if self._on_demand else ()
+        allowed = self._allowed()
+        return tuple(entry.name for entry in self._library.entries() if entry.loadable and allowed(entry))
 
     def find(self, name: str) -> LoadSpec | None:
-        if not self._on_demand:
-            return None
-        wanted = name.strip().lower().removesuffix(".gguf")
+        allowed, wanted = self._allowed(), key_of(name)
         for entry in self._library.entries():
-            names = (entry.name.lower(), entry.path.name.lower().removesuffix(".gguf"))
-            if entry.loadable and wanted in names:
+            if entry.loadable and wanted in _keys(entry) and allowed(entry):
                 return self._kept.spec(entry)
         return None
+
+    def _allowed(self) -> Callable[[ModelEntry], bool]:
+        """Which models a request may have loaded."""
+        if self._on_demand:
+            return lambda entry: True
+        order = self._order()
+        listed = {key_of(model.name) for model in order.models} if order.in_force else set()
+        return lambda entry: not listed.isdisjoint(_keys(entry))
 
     def idle_minutes(self, name: str) -> float:
         return self._kept.idle_minutes(name)
@@ -86,3 +98,7 @@ class Depot:
         except (BadModelFile, OSError):
             return None
         return self._shapes[key]
+
+
+def _keys(entry: ModelEntry) -> tuple[str, str]:
+    return key_of(entry.name), key_of(entry.path.name)

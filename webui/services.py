@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from webui.chat.conversation import Conversations
 from webui.depot import Depot
 from webui.errors import WebUIError
+from webui.fallback_settings import FallbackSettings
 from webui.hub.comparing import Comparer
 from webui.hub.library import Library
 from webui.hub.quantise import Quantiser
@@ -14,6 +15,7 @@ from webui.hub.queue import Downloads
 from webui.hub.search import Hub
 from webui.model_settings import ModelSettings
 from webui.preferences import Preferences
+from webui.runtime.fallback import Fallback
 from webui.runtime.fleet import Fleet
 from webui.settings import Settings
 
@@ -33,6 +35,8 @@ class Services:
     comparer: Comparer
     model_settings: ModelSettings
     depot: Depot
+    fallback_settings: FallbackSettings
+    fallback: Fallback
     problem: WebUIError | None = None
 
     async def close(self) -> None:

@@ -18,7 +18,9 @@ from webui.chat.history import History, Node
 from webui.chat.prompt import Prompt, build_prompt
 from webui.chat.reply import Reply
 from webui.errors import BadValue, Busy, NoModel, WebUIError
-from webui.types import Event, GenerationRequest, ModelInfo, Step
+from webui.runtime.client import error_from
+from webui.runtime.fallback import Fallback, NobodyAnswered, Round
+from webui.types import Event, Failed, Finished, GenerationRequest, ModelInfo, Step, Token, event_to_dict
 
 AUTOSAVE_SECONDS = 1.0
 UNWATCHED_SECONDS = 120.0
@@ -57,7 +59,8 @@ class ReplySettings:
 
 
 class Conversations:
-    """All chats of one history on one runtime. `settings` is asked anew for every reply."""
+    """All chats of one history on one runtime. `settings` is asked anew for every reply, and so is `fallback`: who
+    answers when the current model does not."""
 
     def __init__(
         self,
@@ -65,9 +68,11 @@ class Conversations:
         history: History,
         settings: Callable[[], ReplySettings],
         *,
+        fallback: Fallback | None = None,
         unwatched_seconds: float = UNWATCHED_SECONDS,
     ) -> None:
         self.history = history
+        self._fallback = fallback
         self._models = models
         self._settings = settings
         self._unwatched = unwatched_seconds
@@ -172,6 +177,8 @@ class Conversations:
     def require_ready(self, chat: int) -> None:
         if chat in self._tasks:
             raise _busy()
+        if self._fallback is not None and self._fallback.order().in_force:
+            return
         status = self._models.status()
         if status.stage == "none" and status.code != "model_asleep":
             raise NoModel("No model is loaded: choose one in the Model tab.")
@@ -228,8 +235,55 @@ class Conversations:
 
     async def _write_reply(self, reply: Reply) -> None:
         settings = self._settings()
-        info = await self._ready_model(reply)
-        prompt = await self._prompt(reply, info, settings)
+        round_ = self._fallback.round_of_page() if self._fallback is not None else None
+        if round_ is None or round_.plain:
+            stream = await self._open(reply, settings, self._models)
+        else:
+            reply.misses = round_.misses
+            try:
+                stream = await self._ask_in_turn(reply, settings, round_)
+            except NobodyAnswered as error:
+                if not error.text or reply.base:
+                    raise
+                reply.say_instead(error.text)
+                return
+        try:
+            async for event in stream:
+                reply.take(event)
+                self._beat()
+        finally:
+            self._streams.pop(reply.chat, None)
+            await stream.aclose()
+
+    async def _ask_in_turn(self, reply: Reply, settings: ReplySettings, round_: Round) -> Stream:
+        """The stream of the first model of the order that answers, its first token taken."""
+
+        async def attempt(models: Runtime) -> Stream:
+            stream = await self._open(reply, settings, models)
+            try:
+                async for event in stream:
+                    if isinstance(event, Failed):
+                        raise error_from(event_to_dict(event))
+                    reply.take(event)
+                    self._beat()
+                    if isinstance(event, Token | Finished):
+                        break
+                return stream
+            except BaseException:
+                self._streams.pop(reply.chat, None)
+                await stream.aclose()
+                raise
+
+        def waiting(progress: float) -> None:
+            reply.loading(progress)
+            self._beat()
+
+        return await round_.ask(attempt, waiting)
+
+    async def _open(self, reply: Reply, settings: ReplySettings, models: Runtime) -> Stream:
+        """Ask one model."""
+        info = await self._ready_model(reply, models)
+        prompt = await self._prompt(reply, info, settings, models)
         seed = settings.seed if settings.seed >= 0 else secrets.randbelow(1 << 32)
         reply.begin(info, prompt, settings.chain, seed, settings.system)
         request = GenerationRequest(
@@ -243,20 +297,14 @@ class Conversations:
             reasoning="auto",
             conversation=f"chat-{reply.chat}",
         )
-        stream = self._streams[reply.chat] = self._models.generate(request)
-        try:
-            async for event in stream:
-                reply.take(event)
-                self._beat()
-        finally:
-            self._streams.pop(reply.chat, None)
-            await stream.aclose()
+        stream = self._streams[reply.chat] = models.generate(request)
+        return stream
 
-    async def _ready_model(self, reply: Reply) -> ModelInfo:
+    async def _ready_model(self, reply: Reply, models: Runtime) -> ModelInfo:
         """A message may be sent while the model is still loading: the reply waits for it."""
-        if self._models.status().stage == "none":
-            await self._models.tokenize("")  # asleep: whoever asks it has it loaded again
-        while (status := self._models.status()).stage == "loading":
+        if models.status().stage == "none":
+            await models.tokenize("")  # asleep: whoever asks it has it loaded again
+        while (status := models.status()).stage == "loading":
             reply.loading(float(getattr(status, "progress", 0.0)))
             self._beat()
             await asyncio.sleep(0.1)
@@ -265,9 +313,9 @@ class Conversations:
         info: ModelInfo = status.info
         return info
 
-    async def _prompt(self, reply: Reply, info: ModelInfo, settings: ReplySettings) -> Prompt:
+    async def _prompt(self, reply: Reply, info: ModelInfo, settings: ReplySettings, models: Runtime) -> Prompt:
         async def count(text: str, add_bos: bool) -> int:
-            return len(await self._models.tokenize(text, add_bos=add_bos))
+            return len(await models.tokenize(text, add_bos=add_bos))
 
         path: list[Node] = await self.stored(lambda: self.history.path(reply.chat))
         ids = [node.id for node in path]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from webui.chat.prompt import Prompt
+from webui.runtime.fallback import Miss
 from webui.types import Event, Failed, Finished, ModelInfo, PromptProgress, Queued, Step, Token
 
 Stage = Literal["waiting", "loading", "queued", "prompt", "writing", "done"]
@@ -43,6 +44,8 @@ class Reply:
     parts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     trace: list[list[Any]] = field(default_factory=list)
+    misses: list[Miss] = field(default_factory=list)
+    """The models of the fallback order that were asked before, in vain."""
 
     @property
     def text(self) -> str:
@@ -83,6 +86,12 @@ class Reply:
             case Failed():
                 self.failed(event.code, event.message, event.values)
 
+    def say_instead(self, text: str) -> None:
+        """No model answered, and this is what the fallback order says then."""
+        self.reason = "fallback_text"
+        self._write(text)
+        self._move("done")
+
     def stopped(self) -> None:
         """Broken off by us: the figures are those of our own clock."""
         self.reason = self.reason or "cancelled"
@@ -107,6 +116,8 @@ class Reply:
             meta["thoughts"] = thoughts
         if self.trace:
             meta["traced"] = True
+        if self.misses:
+            meta["fallback"] = [miss.as_data() for miss in self.misses]
         if self.problem:
             meta["problem"] = self.problem
         if self.base:
