@@ -171,6 +171,21 @@ def test_a_hanging_call_is_told_by_the_heartbeat():
             pass
 
 
+def test_a_hang_inside_an_embedding_is_told_too_and_only_there():
+    faults = [{"at": "embed", "after": 20, "how": "error"}, {"at": "embed", "after": 40, "how": "hang"}]
+    with worker() as w:
+        w.load(options={"faults": faults})
+        assert len(w.ask("embed", id="short", prompt=[5] * 12)[1]) == 64 * 4
+        assert w.ask("embed", id="refused", prompt=[5] * 30)[0]["error"]["code"] == "engine_refused"
+        for _ in range(2):
+            assert w.wait_for("heartbeat")[0]["busy"] < 0.5
+    with worker() as w:
+        w.load(options={"faults": faults[1:]})
+        w.send("embed", id="stuck", prompt=[5] * 50)
+        while w.wait_for("heartbeat")[0]["busy"] < 1:
+            pass
+
+
 def test_a_hanging_worker_ends_when_its_socket_closes():
     with worker() as w:
         w.load(options={"faults": [{"at": "token", "after": 1, "how": "hang"}]})

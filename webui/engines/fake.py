@@ -17,7 +17,7 @@ delay          0.0: seconds a step takes, for all its sequences together. prompt
 load_seconds   0.0: how long loading takes, in `load_steps` (10) steps of progress.
 load_error     "": loading fails with this sentence.
 faults         []: see fake_script.Fault: crash by signal or exit code, hang, freeze, refused batch; at load, prompt,
-               token k, or idle. [{"at": "token", "after": 3, "how": "SIGKILL", "contains": "please crash"}]
+               token k, idle, or while an embedding is made. [{"at": "token", "after": 3, "how": "SIGKILL", "contains": "please crash"}]
 cache_mb       64: RAM for idle conversations, as with a real engine.
 loras          []: taken as a real engine takes them, and without any effect.
 grid           2: where prompts may be cut (engines.base.Engine.grid); a real engine's other value is 128.
@@ -254,7 +254,7 @@ class FakeEngine:
         self.adapters = dict(scales)
 
     def embedder(self, n_ctx: int) -> FakeEmbedder:
-        return FakeEmbedder(n_ctx)
+        return FakeEmbedder(n_ctx, self.script.faults)
 
     def close(self) -> None:
         self._slots.clear()
@@ -267,14 +267,18 @@ class FakeEmbedder:
     chunk = 16
     pooling: Pooling = "mean"
 
-    def __init__(self, n_ctx: int) -> None:
+    def __init__(self, n_ctx: int, faults: Sequence[Fault] = ()) -> None:
         self.n_ctx = n_ctx
         self._read = 0
+        self._faults = [fault for fault in faults if fault.at == "embed"]
 
     def read(self, tokens: Sequence[int], position: int) -> NDArray[np.float32]:
         if position not in (0, self._read) or position + len(tokens) > self.n_ctx or len(tokens) > self.chunk:
             raise EngineError("the text is not read in its order")
         self._read = position + len(tokens)
+        for fault in self._faults:
+            if position <= fault.after < self._read:
+                fault.strike()
         rows = [np.random.Generator(np.random.PCG64(token)).standard_normal(self.size) for token in tokens]
         return np.asarray(rows, np.float32)
 

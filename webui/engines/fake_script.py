@@ -32,7 +32,7 @@ class Fault:
 
     at        load: while loading, after `after` progress steps. prompt: in the chunk that holds prompt token `after`.
               token: when reply token number `after` (from 0) is to be computed. idle: `after` seconds after the load,
-              from a side thread.
+              from a side thread. embed: in the piece of a text that holds token `after`.
     how       a signal's name (SIGSEGV, SIGKILL, SIGABRT, SIGBUS, SIGILL, SIGTERM...) sent to the own process;
               "exit:3": ends at once with this exit code; "hang": stays inside the call, deaf to the abort flag, while
               the heartbeat goes on with a rising `busy`; "freeze": the process stops itself (SIGSTOP), heartbeat and
@@ -42,7 +42,7 @@ class Fault:
     words     printed to stderr just before.
     """
 
-    at: Literal["load", "prompt", "token", "idle"]
+    at: Literal["load", "prompt", "token", "idle", "embed"]
     after: float = 0
     how: str = "SIGSEGV"
     contains: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from webui.engines.base import NEVER, Aborted, AbortFlag, Chunk, Engine, Row
@@ -39,6 +40,14 @@ class Calls:
             self._last_seconds = time.monotonic() - start
             with self._lock:
                 self._current = frozenset()
+
+    def timed(self, function: Callable[[], None]) -> None:
+        """Anything else that works in the engine: as long as it runs, it counts as a call."""
+        self._since = time.monotonic()
+        try:
+            function()
+        finally:
+            self._since = 0.0
 
     # Used by other threads
 

@@ -11,6 +11,7 @@ import queue
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
+from functools import partial
 from typing import Any
 
 import psutil
@@ -173,7 +174,11 @@ class Service:
                 self._reply(frame, found.tobytes(), tokens=len(tokens))
 
         if self._embeddings is None:
-            self._embeddings = Embeddings(engine, scheduler.call)
+
+            def in_engine(function: Callable[[], None]) -> None:
+                scheduler.call(partial(scheduler.calls.timed, function))
+
+            self._embeddings = Embeddings(engine, in_engine)
         self._embeddings.add(tokens, tell)
 
     def _adapters(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
