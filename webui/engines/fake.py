@@ -17,7 +17,7 @@ delay          0.0: seconds a step takes, for all its sequences together. prompt
 load_seconds   0.0: how long loading takes, in `load_steps` (10) steps of progress.
 load_error     "": loading fails with this sentence.
 faults         []: see fake_script.Fault: crash by signal or exit code, hang, freeze, refused batch; at load, prompt,
-               token k, idle, or while an embedding is made. [{"at": "token", "after": 3, "how": "SIGKILL", "contains": "please crash"}]
+               token k, idle, or embedding. [{"at": "token", "after": 3, "how": "SIGKILL", "contains": "please crash"}]
 cache_mb       64: RAM for idle conversations, as with a real engine.
 loras          []: taken as a real engine takes them, and without any effect.
 grid           2: where prompts may be cut (engines.base.Engine.grid); a real engine's other value is 128.
