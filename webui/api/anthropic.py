@@ -14,13 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from webui.api.answers import Choice, timings
 from webui.api.body import StrictRoute
+from webui.api.choosing import chosen
 from webui.api.errors import ApiError, describe
 from webui.api.generations import Generations
-from webui.api.openai import begin, collect
-from webui.api.prepare import Prepared, chat_request
+from webui.api.openai import collect
+from webui.api.prepare import Prepared, prepare
 from webui.api.schemas import Body, ChatBody
 from webui.api.speech import Speech, parsed_arguments
 from webui.api.stream import EventStream, failure, stream
+from webui.api.turns import ask
 from webui.chat.tools import CallStart, Part, Text, Thoughts
 from webui.services import Services
 from webui.types import Event, Failed, Finished, Token
@@ -82,8 +84,7 @@ def router(services: Services, generations: Generations) -> APIRouter:
 
     @routes.post("", summary="Answer a chat")
     async def messages(request: Request, body: MessagesBody) -> Response:
-        prepared = await chat_request(services, chat_body(body))
-        answering = await begin(generations, request, prepared)
+        prepared, answering = await ask(services, generations, request, chat_body(body))
         if body.stream:
             return EventStream(stream(answering, _Writer(prepared)))
         try:
@@ -94,9 +95,9 @@ def router(services: Services, generations: Generations) -> APIRouter:
 
     @routes.post("/count_tokens", summary="How many tokens a chat has")
     async def count_tokens(body: CountBody) -> dict[str, int]:
-        prepared = await chat_request(services, chat_body(body))
-        request = prepared.requests[0]
-        tokens = await prepared.models.tokenize(str(request.prompt), add_bos=request.add_bos)
+        async with chosen(services, body.model) as models:
+            request = (await prepare(services, models, chat_body(body))).requests[0]
+            tokens = await models.tokenize(str(request.prompt), add_bos=request.add_bos)
         return {"input_tokens": len(tokens)}
 
     return routes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 from webui.api.errors import ApiError
@@ -12,16 +14,24 @@ from webui.services import Services
 from webui.types import ModelInfo
 
 
-async def choose(services: Services, wanted: Any) -> Models:
-    """The model that answers. A name nobody knows is answered by the current one, or 404 with --strict-model."""
-    fleet = services.models
-    known = fleet.knows(wanted if isinstance(wanted, str) else None)
+@contextlib.asynccontextmanager
+async def chosen(services: Services, wanted: Any) -> AsyncIterator[Models]:
+    """The model that answers, held awake meanwhile."""
+    models = await services.models.seat_for(known_name(services, wanted))
+    with services.models.hold(models):
+        yield models
+
+
+def known_name(services: Services, wanted: Any) -> str | None:
+    """Which model a request names. None for a name nobody knows, which the current one answers; 404 with
+    --strict-model."""
+    known = services.models.knows(wanted if isinstance(wanted, str) else None)
     if known is None and services.settings.strict_model:
         message = f"There is no model {str(wanted)[:100]!r} here; /v1/models has the names."
         if not wanted:
             message = "Name a model of /v1/models in the field model: this server answers for no other."
         raise ApiError(404, message, param="model", code="model_not_found")
-    return await fleet.seat_for(known)
+    return known
 
 
 async def model_of(models: Models | Fleet) -> ModelInfo:

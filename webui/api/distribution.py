@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from webui.api.choosing import choose, model_of
+from webui.api.choosing import chosen, model_of
 from webui.api.options import read_options
 from webui.api.schemas import LogitsBody
 from webui.runtime.models import Models
@@ -17,8 +17,7 @@ from webui.services import Services
 
 async def next_tokens(services: Services, body: LogitsBody) -> dict[str, float]:
     """Token texts with their probabilities, the likeliest first. Two tokens of one text add up."""
-    models = await choose(services, body.model)
-    with services.models.hold(models):
+    async with chosen(services, body.model) as models:
         return await _next_tokens(services, models, body)
 
 

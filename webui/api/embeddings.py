@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from webui.api.body import StrictRoute
-from webui.api.choosing import choose, model_of
+from webui.api.choosing import chosen, model_of
 from webui.api.errors import ApiError
 from webui.api.fields import InputField, Prompts
 from webui.api.schemas import Body
@@ -60,8 +60,7 @@ def router(services: Services) -> APIRouter:
     @routes.post("/v1/embeddings", summary="Vectors of texts", tags=["OpenAI"])
     async def embeddings(request: Request, body: EmbeddingsBody) -> Response:
         begun = time.monotonic()
-        models = await choose(services, body.model)
-        with services.models.hold(models):
+        async with chosen(services, body.model) as models:
             vectors, tokens = await _vectors(models, request, body.input, body.dimensions)
             name = (await model_of(models)).name
         data = [
@@ -78,8 +77,7 @@ def router(services: Services) -> APIRouter:
         return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
     async def llama(request: Request, body: LlamaEmbeddingBody) -> Response:
-        models = await choose(services, body.model)
-        with services.models.hold(models):
+        async with chosen(services, body.model) as models:
             vectors, _ = await _vectors(models, request, body.content, None)
         norm = normaliser(body.embd_normalize)
         answer = [{"index": place, "embedding": [norm(vector)]} for place, vector in enumerate(vectors)]

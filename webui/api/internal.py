@@ -8,12 +8,13 @@ from typing import Any
 from fastapi import APIRouter
 
 from webui.api.body import StrictRoute
-from webui.api.choosing import choose, model_of
+from webui.api.choosing import chosen, model_of
 from webui.api.distribution import next_tokens
 from webui.api.errors import ApiError
 from webui.api.generations import Generations
 from webui.api.loading import adapters_of, load_model, set_adapters
 from webui.api.messages import render_chat
+from webui.api.prepare import scored
 from webui.api.schemas import (
     AdaptersBody,
     ChainBody,
@@ -23,6 +24,7 @@ from webui.api.schemas import (
     ScoreBody,
     TextBody,
     TokensBody,
+    UnloadBody,
 )
 from webui.lab.chain_service import run_chain
 from webui.samplers import Vocabulary
@@ -38,7 +40,8 @@ def router(services: Services, generations: Generations) -> APIRouter:
 
     @routes.post("/chat-prompt", summary="The prompt a chat request would be sent to the model as")
     async def chat_prompt(body: ChatBody) -> dict[str, str]:
-        info = await model_of(await choose(services, body.model))
+        async with chosen(services, body.model) as models:
+            info = await model_of(models)
         return {"prompt": (await render_chat(body, info, services.settings.data_dir)).text}
 
     @routes.post("/stop-generation", summary="Stop everything the API is generating")
@@ -54,25 +57,27 @@ def router(services: Services, generations: Generations) -> APIRouter:
 
 
 def _add_tokens(routes: APIRouter, services: Services) -> None:
-    models = services.models
+    async def tokens_of(body: TextBody) -> list[int]:
+        async with chosen(services, body.model) as models:
+            return await models.tokenize(body.text, add_bos=bool(body.add_bos_token))
 
     @routes.post("/encode", summary="Text to tokens")
     async def encode(body: TextBody) -> dict[str, Any]:
-        tokens = await models.tokenize(body.text, add_bos=bool(body.add_bos_token))
+        tokens = await tokens_of(body)
         return {"tokens": tokens, "length": len(tokens)}
 
     @routes.post("/decode", summary="Tokens to text")
     async def decode(body: TokensBody) -> dict[str, str]:
-        return {"text": await models.detokenize(body.tokens)}
+        async with chosen(services, body.model) as models:
+            return {"text": await models.detokenize(body.tokens)}
 
     @routes.post("/token-count", summary="How many tokens a text has")
     async def token_count(body: TextBody) -> dict[str, int]:
-        return {"length": len(await models.tokenize(body.text, add_bos=bool(body.add_bos_token)))}
+        return {"length": len(await tokens_of(body))}
 
 
 def _add_distributions(routes: APIRouter, services: Services) -> None:
     """What the model and the samplers think of a text."""
-    models = services.models
 
     @routes.post("/logits", summary="The likeliest next tokens, by the model alone or after the samplers")
     async def logits(body: LogitsBody) -> dict[str, float]:
@@ -80,20 +85,21 @@ def _add_distributions(routes: APIRouter, services: Services) -> None:
 
     @routes.post("/chain", summary="Run a sampler chain over given logits, probabilities or a prompt")
     async def chain(body: ChainBody) -> Any:
-        given = body.model_dump(exclude_none=True)
+        given = body.model_dump(exclude_none=True, exclude={"model"})
         if body.prompt is None:
             return await asyncio.to_thread(run_chain, given)
-        info = await model_of(models)
-        tokens, row = await models.logits(body.prompt)
+        async with chosen(services, body.model) as models:
+            info = await model_of(models)
+            tokens, row = await models.logits(body.prompt)
         vocabulary = Vocabulary(size=len(row), end_ids=info.end_ids)
         return await asyncio.to_thread(run_chain, given, row, vocabulary, tokens)
 
     @routes.post("/score", summary="How likely each token of a text is to the model")
     async def score(body: ScoreBody) -> dict[str, Any]:
-        info = await model_of(models)
-        found = await models.score(body.text, add_bos=body.add_bos_token is not False, top=body.top)
-        ids = [*found["tokens"], *(token for best in found["top"] for token, _ in best)]
-        pieces = dict(zip(ids, await models.pieces(ids), strict=True))
+        async with chosen(services, body.model) as models:
+            info = await model_of(models)
+            found = await scored(models, body.text, bos=body.add_bos_token is not False, top=body.top)
+        pieces = found["pieces"]
         rows = zip(found["tokens"], found["logprobs"], found["ranks"], found["entropies"], found["top"], strict=True)
         tokens = [
             {
@@ -139,9 +145,9 @@ def _add_models(routes: APIRouter, services: Services) -> None:
         await load_model(services, body)
         return "OK"
 
-    @routes.post("/model/unload", summary="Unload the model")
-    async def model_unload() -> str:
-        await models.unload()
+    @routes.post("/model/unload", summary="Unload a model: the one that is named, else the current one")
+    async def model_unload(body: UnloadBody | None = None) -> str:
+        await models.unload(body.model_name if body is not None else None)
         return "OK"
 
 

@@ -12,24 +12,26 @@ from pydantic import Field
 
 from webui.api.answers import timings
 from webui.api.body import StrictRoute
-from webui.api.choosing import choose, model_of
+from webui.api.choosing import chosen, model_of
 from webui.api.errors import ApiError
 from webui.api.generations import Generations
 from webui.api.infill import InfillBody, infill_prompt
 from webui.api.logprobs import chat_logprobs
-from webui.api.openai import begin, collect
-from webui.api.prepare import Prepared, completion_requests
-from webui.api.schemas import MAX_TEXT, Body, CompletionBody
-from webui.api.stream import EventStream, error_event, stream
+from webui.api.openai import collect
+from webui.api.prepare import Prepared, prepare
+from webui.api.schemas import MAX_TEXT, CompletionBody, NamingBody
+from webui.api.stream import Answering, EventStream, error_event, stream
+from webui.api.turns import ask
 from webui.chat.templates import template_of
 from webui.errors import NoModel
+from webui.runtime.models import Models
 from webui.services import Services
 from webui.types import Event, Failed, Finished, Token
 
 STOP_TYPES: Mapping[str, str] = {"stop": "eos", "stop_string": "word", "length": "limit", "time": "limit"}
 
 
-class TokenizeBody(Body):
+class TokenizeBody(NamingBody):
     """`prompt` is how clients of vLLM ask."""
 
     content: str | None = Field(None, max_length=MAX_TEXT)
@@ -39,7 +41,7 @@ class TokenizeBody(Body):
     with_pieces: bool = False
 
 
-class DetokenizeBody(Body):
+class DetokenizeBody(NamingBody):
     tokens: list[int] = Field(max_length=1 << 20)
 
 
@@ -56,8 +58,8 @@ def router(services: Services, generations: Generations) -> APIRouter:
         raise NoModel(status.sentence or "No model is loaded.", code=code)
 
     @routes.get("/props", summary="What the loaded model is")
-    async def props() -> dict[str, Any]:
-        info = await model_of(models)
+    async def props(model: str | None = None) -> dict[str, Any]:
+        info = await model_of(await models.seat_for(models.knows(model)))
         return {
             "default_generation_settings": {"n_ctx": info.n_ctx},
             "total_slots": info.slots,
@@ -76,29 +78,29 @@ def router(services: Services, generations: Generations) -> APIRouter:
 
 
 def _add_tokens(routes: APIRouter, services: Services) -> None:
-    models = services.models
-
     @routes.post("/tokenize", summary="Text to tokens")
     async def tokenize(body: TokenizeBody) -> dict[str, Any]:
         text = body.content if body.content is not None else body.prompt
         if text is None:
             raise ApiError(400, "content is required.", param="content")
-        tokens = await models.tokenize(text, add_bos=body.add_special, special=body.parse_special)
+        async with chosen(services, body.model) as models:
+            tokens = await models.tokenize(text, add_bos=body.add_special, special=body.parse_special)
+            pieces = await models.pieces(tokens) if body.with_pieces else []
         if body.with_pieces:
-            pieces = await models.pieces(tokens)
             return {"tokens": [{"id": id, "piece": piece} for id, piece in zip(tokens, pieces, strict=True)]}
         return {"tokens": tokens, "count": len(tokens)}
 
     @routes.post("/detokenize", summary="Tokens to text")
     async def detokenize(body: DetokenizeBody) -> dict[str, str]:
-        return {"content": await models.detokenize(body.tokens)}
+        async with chosen(services, body.model) as models:
+            return {"content": await models.detokenize(body.tokens)}
 
 
 def _add_generating(routes: APIRouter, services: Services, generations: Generations) -> None:
     async def complete(request: Request, body: CompletionBody) -> Response:
         if body.max_tokens is None:
             body.max_tokens = -1
-        return await _answer(generations, request, await completion_requests(services, body))
+        return await _answer(*await ask(services, generations, request, body))
 
     @routes.post("/completion", summary="Continue a text")
     async def completion(request: Request, body: CompletionBody) -> Response:
@@ -110,16 +112,16 @@ def _add_generating(routes: APIRouter, services: Services, generations: Generati
 
     @routes.post("/infill", summary="Fill in what stands between two texts")
     async def infill(request: Request, body: InfillBody) -> Response:
-        models = await choose(services, body.model)
-        with services.models.hold(models):
+        async def prepared(models: Models) -> Prepared:
             prompt = await infill_prompt(models, body)
-        fields = body.model_dump(exclude_unset=True, by_alias=False, exclude={"prompt"})
-        completion = CompletionBody.model_validate({**fields, "prompt": [prompt]})
-        return await complete(request, completion)
+            fields = body.model_dump(exclude_unset=True, by_alias=False, exclude={"prompt"})
+            fields = {"max_tokens": -1, **fields, "prompt": [prompt]}
+            return await prepare(services, models, CompletionBody.model_validate(fields))
+
+        return await _answer(*await ask(services, generations, request, body, prepared))
 
 
-async def _answer(generations: Generations, request: Request, prepared: Prepared) -> Response:
-    answering = await begin(generations, request, prepared)
+async def _answer(prepared: Prepared, answering: Answering) -> Response:
     if prepared.stream:
         return EventStream(stream(answering, _Writer(prepared)))
     try:

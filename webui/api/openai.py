@@ -14,12 +14,12 @@ from webui.api.choosing import listed
 from webui.api.errors import ApiError
 from webui.api.generations import Generations
 from webui.api.logprobs import chat_logprobs, completion_logprobs
-from webui.api.prepare import Prepared, chat_request, completion_requests
+from webui.api.prepare import Prepared
 from webui.api.schemas import ChatBody, CompletionBody
 from webui.api.speech import Speech
 from webui.api.stream import DONE, Answering, EventStream, error_event, failure, stream
+from webui.api.turns import ask
 from webui.chat.tools import Text
-from webui.errors import WebUIError
 from webui.services import Services
 from webui.types import Event, Failed, Finished, Token
 
@@ -43,18 +43,17 @@ def router(services: Services, generations: Generations) -> APIRouter:
 
     @routes.post("/completions", summary="Continue a text")
     async def completions(request: Request, body: CompletionBody) -> Response:
-        return await answer(generations, request, await completion_requests(services, body))
+        return await answer(*await ask(services, generations, request, body))
 
     @routes.post("/chat/completions", summary="Answer a chat")
     async def chat(request: Request, body: ChatBody) -> Response:
-        return await answer(generations, request, await chat_request(services, body))
+        return await answer(*await ask(services, generations, request, body))
 
     return routes
 
 
-async def answer(generations: Generations, request: Request, prepared: Prepared) -> Response:
-    """Generate and answer, streamed or whole."""
-    answering = await begin(generations, request, prepared)
+async def answer(prepared: Prepared, answering: Answering) -> Response:
+    """Streamed or whole."""
     head = Head.new(prepared.kind, prepared.model)
     if prepared.stream:
         return EventStream(stream(answering, _Writer(head, prepared)))
@@ -62,18 +61,6 @@ async def answer(generations: Generations, request: Request, prepared: Prepared)
         return Response(await _collect(answering, head, prepared), media_type="application/json")
     finally:
         await answering.close()
-
-
-async def begin(generations: Generations, request: Request, prepared: Prepared) -> Answering:
-    """Start generating; what is wrong is raised with the names the client used."""
-    try:
-        answering = Answering(generations.start(prepared.models, prepared.requests), request.receive)
-        await answering.begin()
-    except WebUIError as error:
-        if error.param is not None:
-            error.param = prepared.params.get(error.param, error.param)
-        raise
-    return answering
 
 
 class _Writer:

@@ -8,7 +8,7 @@ from typing import Any
 
 from webui.api.answers import Choice, Kind
 from webui.api.chain import describe
-from webui.api.choosing import choose, model_of
+from webui.api.choosing import model_of
 from webui.api.errors import ApiError
 from webui.api.logprobs import chat_logprobs, completion_logprobs
 from webui.api.messages import Rendered, render_chat
@@ -16,6 +16,7 @@ from webui.api.options import Options, limit_of, read_options, top_of
 from webui.api.schemas import ChatBody, CompletionBody, GenerationBody
 from webui.api.speech import Tooling
 from webui.errors import ContextExceeded
+from webui.runtime.fallback import Miss
 from webui.runtime.models import Models
 from webui.services import Services
 from webui.types import GenerationRequest, ModelInfo, Step
@@ -28,7 +29,6 @@ class Prepared:
     """Everything that is known about an answer before its first token. `top` None: no probabilities."""
 
     kind: Kind
-    models: Models
     model: str
     requests: tuple[GenerationRequest, ...]
     chain: tuple[Step, ...]
@@ -45,12 +45,17 @@ class Prepared:
     params: Mapping[str, str] = field(default_factory=dict)
     """What the fields of the GenerationRequest are called in the request that came."""
 
+    misses: tuple[Miss, ...] = ()
+    """The models of the fallback order that were asked before, in vain."""
+
     def echo(self, choice: int) -> str:
         return self.echoes[choice // self.n]
 
     def made(self) -> dict[str, Any]:
         """How the answer is made: the chain in force, and what was asked for without effect."""
-        return {"chain": describe(self.chain), **({"not_applied": list(self.notes)} if self.notes else {})}
+        notes = {"not_applied": list(self.notes)} if self.notes else {}
+        before = {"fallback": [miss.as_data() for miss in self.misses]} if self.misses else {}
+        return {"chain": describe(self.chain), **notes, **before}
 
     @property
     def choices(self) -> int:
@@ -78,10 +83,11 @@ class Prepared:
         }
 
 
-async def completion_requests(services: Services, body: CompletionBody) -> Prepared:
-    models = await choose(services, body.model)
-    with services.models.hold(models):
-        return await _completion(services, models, body)
+async def prepare(services: Services, models: Models, body: CompletionBody | ChatBody) -> Prepared:
+    """What this model is to be asked for."""
+    if isinstance(body, ChatBody):
+        return await _chat(services, models, body)
+    return await _completion(services, models, body)
 
 
 async def _completion(services: Services, models: Models, body: CompletionBody) -> Prepared:
@@ -99,20 +105,15 @@ async def _completion(services: Services, models: Models, body: CompletionBody) 
         check_empty(prompt, info, body)
         text = prompt if isinstance(prompt, str) or not body.echo else await models.detokenize(prompt)
         echoes.append(str(text) if body.echo else "")
-    scored = body.echo and top is not None
-    scores = [await _score(models, prompt, body, top) for prompt in prompts] if scored else []
     bos = body.add_bos_token is not False
+    scores = (
+        [await scored(models, prompt, bos=bos, top=top) for prompt in prompts] if body.echo and top is not None else []
+    )
     requests = tuple(
         GenerationRequest(prompt, max_tokens=limit_of(limit), add_bos=bos, **options.fields) for prompt in prompts
     )
-    made = prepared("completion", models, info, requests, body, options, echoes, top)
+    made = prepared("completion", info, requests, body, options, echoes, top)
     return replace(made, scores=tuple(scores), params=_params(body))
-
-
-async def chat_request(services: Services, body: ChatBody) -> Prepared:
-    models = await choose(services, body.model)
-    with services.models.hold(models):
-        return await _chat(services, models, body)
 
 
 async def _chat(services: Services, models: Models, body: ChatBody) -> Prepared:
@@ -123,7 +124,7 @@ async def _chat(services: Services, models: Models, body: ChatBody) -> Prepared:
     options = read_options(services, body, info, top)
     rendered = await render_chat(body, info, services.settings.data_dir)
     request = chat_generation(body, info, options, rendered)
-    made = prepared("chat", models, info, (request,), body, options, [""], top)
+    made = prepared("chat", info, (request,), body, options, [""], top)
     params = {"prompt": "messages", **_params(body), **({"json_schema": "tools"} if rendered.json_schema else {})}
     return replace(made, tooling=rendered.tooling, params=params)
 
@@ -153,7 +154,6 @@ def chat_generation(body: GenerationBody, info: ModelInfo, options: Options, ren
 
 def prepared(
     kind: Kind,
-    models: Models,
     info: ModelInfo,
     requests: tuple[GenerationRequest, ...],
     body: GenerationBody,
@@ -163,7 +163,6 @@ def prepared(
 ) -> Prepared:
     return Prepared(
         kind,
-        models,
         info.name,
         requests,
         options.chain,
@@ -176,11 +175,9 @@ def prepared(
     )
 
 
-async def _score(
-    models: Models, prompt: str | tuple[int, ...], body: GenerationBody, top: int | None
-) -> dict[str, Any]:
-    """The prompt's own tokens with their probabilities, for echo with logprobs."""
-    found = await models.score(prompt, add_bos=body.add_bos_token is not False, top=top or 0)
+async def scored(models: Models, prompt: str | tuple[int, ...], *, bos: bool, top: int) -> dict[str, Any]:
+    """A text's own tokens as Models.score tells them, and `pieces`: the texts of all tokens named there."""
+    found = await models.score(prompt, add_bos=bos, top=top)
     ids = [*found["tokens"], *(token for best in found["top"] for token, _ in best)]
     pieces = dict(zip(ids, await models.pieces(ids), strict=True))
     return {**found, "pieces": pieces}

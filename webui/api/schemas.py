@@ -195,12 +195,18 @@ class ChatBody(GenerationBody):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
 
 
-class TextBody(Body):
+class NamingBody(Body):
+    """Any question to a model that is not a generation."""
+
+    model: str | None = Field(None, max_length=500, description="which of several; the current one if it is not known")
+
+
+class TextBody(NamingBody):
     text: str = Field(max_length=MAX_TEXT)
     add_bos_token: bool | None = None
 
 
-class TokensBody(Body):
+class TokensBody(NamingBody):
     tokens: list[int] = Field(max_length=1 << 20)
 
 
@@ -214,7 +220,7 @@ class LogitsBody(GenerationBody):
     top_logits: int = Field(50, ge=1, le=10_000)
 
 
-class ChainBody(Body):
+class ChainBody(NamingBody):
     """Read by lab.chain_service; listed here for the documents."""
 
     logits: list[float] | dict[str, float] | None = None
@@ -234,6 +240,14 @@ class LoadBody(BaseModel):
     model_name: str = Field(min_length=1, max_length=500)
     args: dict[str, Any] | None = Field(None, max_length=64)
     beside: bool = Field(False, description="keep the models that are loaded; the current one stays the current one")
+
+
+class UnloadBody(BaseModel):
+    """A name that is not loaded is an error: another model must never go in its place."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    model_name: str | None = Field(None, max_length=500, validation_alias=_ours("model_name", "model"))
 
 
 class AdaptersBody(BaseModel):

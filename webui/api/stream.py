@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from webui.api.errors import ApiError, describe
 from webui.errors import WebUIError
 from webui.runtime.client import Generation, error_from
-from webui.types import Event, Failed, Queued
+from webui.types import Event, Failed, Finished, Queued, Token
 
 Batch = list[tuple[int, Event]]
 """Events with the number of the generation they belong to."""
@@ -27,26 +27,36 @@ STUCK_SECONDS = 60.0
 _PING = b": still here\n\n"
 
 
-class Answering:
-    """The generations of one request. They end when the client leaves, or when this is closed."""
+async def until_gone(receive: Receive) -> None:
+    """Returns when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
-    def __init__(self, generations: Sequence[Generation], receive: Receive) -> None:
+
+class Answering:
+    """The generations of one request. They end when the client leaves (`gone`), or when this is closed."""
+
+    def __init__(self, generations: Sequence[Generation], gone: asyncio.Future[None]) -> None:
         self.generations = generations
         self.gone = False
+        self._client = gone
         self._waiting: Batch = []
-        self._watcher = asyncio.ensure_future(self._watch(receive))
+        self._watcher = asyncio.ensure_future(self._watch(gone))
         self._pumps: list[asyncio.Future[None]] = []
         self._merged: asyncio.Queue[Batch] = asyncio.Queue()
 
-    async def begin(self) -> None:
-        """Wait until it is sure that there will be an answer; what is wrong with the request is raised here."""
+    async def begin(self, *, first_token: bool = False) -> None:
+        """Wait until it is sure that there will be an answer (or until it has begun); what is wrong with the request is
+        raised here."""
         async for batch in self._batches():
             self._waiting += batch
             for _, event in batch:
                 if isinstance(event, Failed):
-                    await self.close()
                     raise failure(event)
-            if any(not isinstance(event, Queued) for _, event in batch):
+            if any(
+                isinstance(event, Token | Finished) if first_token else not isinstance(event, Queued)
+                for _, event in batch
+            ):
                 return
         if self.gone:
             raise ApiError(499, "The client closed the connection.", code="client_gone")
@@ -60,7 +70,12 @@ class Answering:
             yield batch
 
     async def close(self) -> None:
-        """Stop what still runs."""
+        """The request is over: stop what still runs."""
+        self._client.cancel()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop what still runs; the client waits for another answer."""
         self._watcher.cancel()
         for pump in self._pumps:
             pump.cancel()
@@ -84,9 +99,8 @@ class Answering:
             self._merged.put_nowait([(number, event) for event in events])
         self._merged.put_nowait([])
 
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+    async def _watch(self, gone: asyncio.Future[None]) -> None:
+        await asyncio.wait({gone})
         self.gone = True
         for generation in self.generations:
             await generation.aclose()
