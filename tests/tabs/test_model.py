@@ -58,11 +58,11 @@ def test_the_forms_values_come_back_as_the_spec() -> None:
             spec_from(base, {"values": values})
 
 
-async def test_the_bars_are_the_estimate_in_words() -> None:
+def test_the_bars_are_the_estimate_in_words() -> None:
     entry = starter()
     machine = Machine(8 * GIB, 16 * GIB, (Gpu("Card", 2 * GIB, 4 * GIB),))
     spec = LoadSpec(str(entry.path), n_ctx=4096, slots=2)
-    shown = await Fitter(lambda: machine).look(EN, entry, spec)
+    shown = Fitter().look(EN, entry, spec, machine)
     shape = shape_of_files(entry.files)
     needed = estimate(shape, plan_of(spec, shape, machine))
     ram, gpu = shown["meters"]
@@ -72,7 +72,7 @@ async def test_the_bars_are_the_estimate_in_words() -> None:
     assert shown["code"] == verdict(needed, machine).code == "fits" and shown["best_layers"] == shown["layers"]
     rows = {row["context"]: row for row in shown["table"]}
     assert size_text(EN, needed.ram.total) == rows[4096]["ram"] and rows[16384]["beyond"]
-    full = await Fitter(lambda: Machine(GIB // 8, GIB)).look(RU, entry, spec)
+    full = Fitter().look(RU, entry, spec, Machine(GIB // 8, GIB))
     assert full["code"] == "too_large" and full["meters"][0]["over"] and "не хватает" in full["meters"][0]["text"]
     assert full["meters"][0]["total"] > GIB, "a bar that does not fit goes on past what there is"
 

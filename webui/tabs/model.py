@@ -9,17 +9,20 @@ import asyncio
 
 import gradio as gr
 
-from webui.errors import LoadFailed, WebUIError
+from webui.chosen import keep_chain
+from webui.errors import BadValue, LoadFailed, WebUIError
 from webui.hub.library import ModelEntry
 from webui.hub.machine import machine_now, used_by
+from webui.hub.memory import Estimate
 from webui.model_settings import NUMBERS
 from webui.services import Services
-from webui.tabs import downloads, guide, model_lora, model_rope, quantise
+from webui.tabs import downloads, guide, model_rope, model_set, quantise
 from webui.tabs.asking import Answer, Asked, server_function, text
 from webui.tabs.labels import label
 from webui.tabs.model_fit import Fitter
 from webui.tabs.model_list import ListServer, find_entry, piece_function
 from webui.tabs.model_options import form, spec_from, values_of
+from webui.tabs.model_own import OwnServer, Switch
 from webui.tabs.model_words import short_number, size_text
 from webui.tabs.pieces import ModelView
 from webui.tabs.shell import model_state
@@ -28,26 +31,44 @@ from webui.types import LoadSpec, ModelInfo
 
 
 class ModelServer:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, own: OwnServer) -> None:
         self._services = services
         self._models = services.models
         self._preferences = services.preferences
-        self._fitter = Fitter(machine_now)
+        self._fitter = Fitter()
+        self._own = own
+        self._news: Switch | BadValue | None = None
         self._loading: set[asyncio.Task[None]] = set()
 
     async def _ask_form(self, words: Words, asked: Asked) -> Answer:
         """The controls, and the values this model starts with."""
         entry = await self._find(asked)
-        return {
-            "groups": form(words),
-            "values": values_of(self._base(entry)),
-            "loras": model_lora.fitting(words, self._services.library, entry),
-            "at_start": self._services.model_settings.of(entry.name).load_at_start,
-        }
+        return {"groups": form(words), "values": values_of(self._base(entry))}
 
     async def _ask_fit(self, words: Words, asked: Asked) -> Answer:
+        """Whether these values fit in the current model's place, and beside all that are loaded."""
         entry = await self._find(asked)
-        return await self._fitter.look(words, entry, spec_from(self._base(entry), asked))
+        spec = spec_from(self._base(entry), asked)
+        return await asyncio.to_thread(self._fit, words, entry, spec)
+
+    def _fit(self, words: Words, entry: ModelEntry, spec: LoadSpec) -> Answer:
+        machine, models = machine_now(), self._held()
+        answer = self._fitter.look(
+            words, entry, spec, model_set.room(machine, *model_set.in_its_place(models, entry.name))
+        )
+        needed = self._fitter.planned(entry, spec, model_set.room(machine, *model_set.beside(models, entry.name)))
+        return {**answer, "set": model_set.look(words, machine, models, entry.name, needed)}
+
+    def _held(self) -> list[model_set.Held]:
+        """What the models that are there hold now, and come to where they are still being loaded."""
+        found = []
+        for seat in self._models.seats():
+            spec, used = seat.status.spec, used_by(seat.pid) if seat.pid else None
+            if spec is None or used is None:
+                continue
+            coming = self._planned(spec) if seat.status.stage == "loading" else None
+            found.append(model_set.Held(seat.name, seat.current, used, coming, spec.options.get("mlock") is True))
+        return found
 
     async def _ask_rope(self, words: Words, asked: Asked) -> Answer:
         return model_rope.look(words, await self._find(asked), asked)
@@ -56,7 +77,17 @@ class ModelServer:
         status = self._models.status()
         loaded = status.spec.path if status.spec and status.stage in ("ready", "loading") else ""
         seats = await asyncio.to_thread(self._seats, words)
-        return {**model_state(words, status), "loaded": loaded, "seats": seats}
+        return {**model_state(words, status), "loaded": loaded, "seats": seats, "news": self._told(words)}
+
+    def _told(self, words: Words) -> Answer:
+        """What the last change of the current model brought with it."""
+        news = self._news
+        if isinstance(news, Switch):
+            return {"text": words("model.news.preset", model=news.model, preset=news.preset), "undo": True}
+        if news is not None:
+            reason = words.problem(news.code, news.message, news.values)
+            return {"text": words("model.news.preset_gone", model=self._models.current, reason=reason), "undo": False}
+        return {"text": "", "undo": False}
 
     def _seats(self, words: Words) -> list[Answer]:
         """Every model that is loaded, is being loaded, or sleeps until it is asked for."""
@@ -64,6 +95,7 @@ class ModelServer:
             {
                 **model_state(words, seat.status),
                 "name": seat.name,
+                "path": seat.status.spec.path if seat.status.spec else "",
                 "current": seat.current,
                 "asleep": seat.asleep,
                 "facts": self._facts(words, seat.status.info, seat.status.spec, seat.pid) if seat.status.info else [],
@@ -86,19 +118,18 @@ class ModelServer:
         if used is not None:
             rows["memory"] = size_text(words, used.ram + used.gpu)
         planned = self._planned(spec)
-        if planned:
-            rows["planned"] = size_text(words, planned)
+        if planned is not None:
+            rows["planned"] = size_text(words, planned.total)
         return [[words(f"model.fact.{name}"), value] for name, value in rows.items()]
 
-    def _planned(self, spec: LoadSpec | None) -> int:
-        """What the estimate says of the loaded model; 0 if there is no file to ask."""
+    def _planned(self, spec: LoadSpec | None) -> Estimate | None:
+        """What the estimate says of a model that is there; None if there is no file to ask."""
         if spec is None or spec.engine == "fake":
-            return 0
+            return None
         try:
-            entry = find_entry(self._services.library, spec.path)
-            return self._fitter.planned(entry, spec).total
+            return self._fitter.planned(find_entry(self._services.library, spec.path), spec, machine_now())
         except WebUIError:
-            return 0
+            return None
 
     async def _ask_load(self, words: Words, asked: Asked) -> Answer:
         """Begin to load; how it goes on is the state's affair."""
@@ -115,18 +146,20 @@ class ModelServer:
         await asyncio.sleep(0.05)
         return await self._ask_state(words, {})
 
-    async def _ask_at_start(self, words: Words, asked: Asked) -> Answer:
-        """Whether this model is loaded when the program starts."""
-        entry, wanted = await self._find(asked), asked.get("on") is True
-        await asyncio.to_thread(lambda: self._services.model_settings.keep(entry.name, load_at_start=wanted))
-        return {"at_start": wanted}
-
     async def _ask_cancel(self, words: Words, asked: Asked) -> Answer:
         await self._models.cancel_load(text(asked, "name", 400) or None)
         return await self._ask_state(words, {})
 
     async def _ask_current(self, words: Words, asked: Asked) -> Answer:
         self._models.make_current(text(asked, "name", 400))
+        await self._use_preset()
+        return await self._ask_state(words, {})
+
+    async def _ask_undo_preset(self, words: Words, asked: Asked) -> Answer:
+        """Back to the chain before a model's preset took its place."""
+        news, self._news = self._news, None
+        if isinstance(news, Switch):
+            await asyncio.to_thread(keep_chain, self._preferences, news.before)
         return await self._ask_state(words, {})
 
     async def _ask_unload(self, words: Words, asked: Asked) -> Answer:
@@ -143,6 +176,15 @@ class ModelServer:
             await self._models.load(spec, beside=beside)
         except WebUIError:
             return  # the models' status says why, and the page shows that
+        if self._models.current == spec.name:
+            await self._use_preset()
+
+    async def _use_preset(self) -> None:
+        """The preset that is kept for the current model takes effect, and the page says so."""
+        try:
+            self._news = await asyncio.to_thread(self._own.use_preset, self._models.current)
+        except BadValue as error:
+            self._news = error
 
     async def _find(self, asked: Asked) -> ModelEntry:
         return await asyncio.to_thread(find_entry, self._services.library, text(asked, "path", 4096))
@@ -154,9 +196,10 @@ class ModelServer:
 
 def build(services: Services) -> None:
     """The tab's frame: one section beside the other; `Lab.openTab("model-get")` shows one from a script."""
-    listed = ListServer(services)
+    listed, own = ListServer(services), OwnServer(services)
     asks = [
-        server_function("model", services, ModelServer(services)),
+        server_function("model", services, ModelServer(services, own)),
+        server_function("model_own", services, own),
         server_function("model_list", services, listed),
         piece_function(services, listed),
     ]

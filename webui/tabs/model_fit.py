@@ -5,8 +5,6 @@ Only asks hub.memory and says it in words; nothing is loaded for it. Headers are
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -63,23 +61,18 @@ class Shapes:
 
 
 class Fitter:
-    """`now` tells what is free; a test gives another machine."""
+    """For the machine it is told: what is free there may be what is free once another model is gone."""
 
-    def __init__(self, now: Callable[[], Machine]) -> None:
-        self._now = now
+    def __init__(self) -> None:
         self.shapes = Shapes()
 
-    async def look(self, words: Words, entry: ModelEntry, spec: LoadSpec) -> Answer:
-        """Everything the page shows for these values."""
-        return await asyncio.to_thread(self._look, words, entry, spec)
-
-    def planned(self, entry: ModelEntry, spec: LoadSpec) -> Estimate:
+    def planned(self, entry: ModelEntry, spec: LoadSpec, machine: Machine) -> Estimate:
         """The estimate for a spec, adapters counted in."""
-        machine, shape = self._now(), self.shapes.of(entry)
+        shape = self.shapes.of(entry)
         return estimate(shape, with_adapters(plan_of(spec, shape, machine), spec))
 
-    def _look(self, words: Words, entry: ModelEntry, spec: LoadSpec) -> Answer:
-        machine = self._now()
+    def look(self, words: Words, entry: ModelEntry, spec: LoadSpec, machine: Machine) -> Answer:
+        """Everything the page shows for these values."""
         shape = self.shapes.of(entry)
         plan = with_adapters(plan_of(spec, shape, machine), spec)
         needed = estimate(shape, plan)

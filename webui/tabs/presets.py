@@ -103,7 +103,7 @@ class PresetServer:
 
     def _list(self, words: Words) -> Answer:
         """All presets with their notes, and which one the present chain is. One that cannot be read says why."""
-        now = _plan(Chain.parse(chosen_chain(self._preferences)))
+        now = effect_of(Chain.parse(chosen_chain(self._preferences)))
         listed: list[dict[str, Any]] = []
         current = ""
         for name in self._presets.names():
@@ -114,12 +114,12 @@ class PresetServer:
                 listed.append({"name": name, "note": problem, "own": self._presets.is_own(name), "broken": True})
                 continue
             listed.append({"name": name, "note": preset.note[words.language], "own": preset.own})
-            if not current and _plan(Chain.parse(preset.steps)) == now:
+            if not current and effect_of(Chain.parse(preset.steps)) == now:
                 current = name
         return {"presets": listed, "current": current}
 
 
-def _plan(chain: Chain) -> list[tuple[str, dict[str, Any]]]:
+def effect_of(chain: Chain) -> list[tuple[str, dict[str, Any]]]:
     """What the chain really does: two with different stages switched off are the same."""
     return [(stage.sampler.name, dict(stage.values)) for stage in chain.plan]
 

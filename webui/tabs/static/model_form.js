@@ -1,4 +1,4 @@
-// The chosen model: its facts, whether it fits, every option of a load, RoPE, LoRA.
+// The chosen model: its facts, whether it fits, every option of a load, RoPE.
 "use strict";
 Lab.hub.form = (tab) => {
   const { t, el } = Lab;
@@ -6,10 +6,10 @@ Lab.hub.form = (tab) => {
   const kept = new Map(); // path -> what was typed for it
   const load = el("button.primary", { type: "button", id: "load", text: t("model.load"), onclick: () => begin(false) });
   const beside = el("button.plain", { type: "button", id: "load-beside", text: t("model.beside"), title: t("model.beside.help"), onclick: () => begin(true) });
-  const start = el("input", { type: "checkbox", id: "load-at-start", onchange: () => tab.ask({ ask: "at_start", path: opened, on: start.checked }) });
   const fitBox = el("div.fit", { "aria-live": "polite" });
   const table = el("details.contexts", {});
   const ropeBox = el("details.rope", {});
+  const own = Lab.hub.own(tab, { values: () => values, set });
   let opened = "", values = {}, fields = {}, edits = 0;
 
   async function open() {
@@ -23,8 +23,8 @@ Lab.hub.form = (tab) => {
     kept.set(model.path, values);
     fields = {};
     const [main, ...rest] = answer.groups.map(group);
-    node.replaceChildren(el("h3.model-title", { text: model.name }), factsOf(model), main, fitBox, table, ropeBox, ...loras(answer.loras), ...rest, el("div.load-line", {}, load, beside, el("label.at-start", { title: t("model.at_start.help") }, start, t("model.at_start"))));
-    start.checked = answer.at_start;
+    node.replaceChildren(el("h3.model-title", { text: model.name }), factsOf(model), main, fitBox, table, own.box, own.loraBox, ropeBox, ...rest, el("div.load-line", {}, load, beside));
+    own.open(model);
     ropeBox.replaceChildren();
     dress();
     fit();
@@ -79,7 +79,9 @@ Lab.hub.form = (tab) => {
     for (const name of ["slots", "n_gpu_layers", "ubatch", "n_ctx"]) if (fields[name]) fields[name].placeholder = t("model.auto_now", { n: answer.plan[name] });
     const best = answer.gpus.length ? el("button.link", { type: "button", text: t("model.fit.best", { n: answer.best_layers, all: answer.layers }), onclick: () => { fields.n_gpu_layers.value = answer.best_layers; set("n_gpu_layers", answer.best_layers); } }) : el("span.quiet", { text: t("model.fit.no_gpu") });
     const take = answer.largest ? el("button.link", { type: "button", text: t("model.fit.largest", { n: answer.largest }), onclick: () => takeContext(answer.largest) }) : "";
-    return [el(`p.verdict.${answer.code}`, { id: "verdict", text: answer.verdict }), ...answer.meters.map(Lab.meter), el("div.fit-tools", {}, take, best)];
+    const { beside: more, place } = answer.set;
+    tab.showSet(answer.set.meters);
+    return [el(`p.verdict.${answer.code}`, { id: "verdict", text: answer.verdict }), place ? el("p.quiet", { id: "verdict-place", text: place }) : "", ...answer.meters.map(Lab.meter), more ? el(`p.verdict.small.${more.code}`, { id: "verdict-beside", text: more.text }) : "", el("div.fit-tools", {}, take, best)].filter(Boolean);
   }
 
   function takeContext(n) { fields.n_ctx.value = n; set("n_ctx", n); }
@@ -128,22 +130,10 @@ Lab.hub.form = (tab) => {
       el("p.quiet.rope-reach", {}), el("p.rope-warning", { role: "status", hidden: true }));
   }
 
-  function loras(found) {
-    if (!found.length) return [];
-    const rows = found.map((lora, n) => {
-      const now = values.loras.find((one) => one.path === lora.path);
-      const on = el("input", { type: "checkbox", id: `lora-${n}`, onchange: put });
-      const scale = el("input", { type: "number", step: "0.1", min: "-10", max: "10", value: now?.scale ?? 1, "aria-label": t("model.lora.scale", { name: lora.name }), oninput: put });
-      on.checked = Boolean(now);
-      function put() { set("loras", [...values.loras.filter((one) => one.path !== lora.path), ...(on.checked ? [{ path: lora.path, scale: Number(scale.value) || 0 }] : [])]); }
-      return el("div.control", { title: t("model.lora.help") }, el("label", { for: `lora-${n}`, text: `${lora.name} · ${lora.size}` }), on, scale);
-    });
-    return [el("details.options", {}, el("summary", { text: t("model.lora") }), el("div.controls", {}, ...rows))];
-  }
-
-  function dress() { beside.hidden = tab.stage !== "ready"; load.disabled = !tab.model()?.loadable || tab.stage === "loading"; load.textContent = t(tab.stage === "ready" && tab.loaded === tab.chosen ? "model.load_again" : "model.load"); }
+  function dress() { beside.hidden = tab.stage !== "ready" || tab.seats.some((one) => one.path === tab.chosen); load.disabled = !tab.model()?.loadable || tab.stage === "loading"; load.textContent = t(tab.stage === "ready" && tab.loaded === tab.chosen ? "model.load_again" : "model.load"); }
 
   async function begin(more) { tab.changed(await tab.ask({ ask: "load", path: opened, values, beside: more })); }
 
-  return { node, open, fit, dress };
+  const again = () => { const model = tab.model(); if (model && model.path === opened) own.open(model); };
+  return { node, open, fit, dress, again };
 };

@@ -36,7 +36,7 @@ Lab.hub.list = (tab) => {
   function row(model) {
     const field = el("input.bare", { type: "radio", name: "model", value: model.path, onchange: () => { tab.choose(model.path); list.querySelector("input:checked")?.focus(); } });
     field.checked = model.path === tab.chosen;
-    const tags = [model.origin === "starter" ? el("span.tag", { text: t("model.starter") }) : "", model.path === tab.loaded && tab.stage === "ready" ? el("span.tag.on", { text: t("model.loaded") }) : ""];
+    const tags = [model.origin === "starter" ? el("span.tag", { text: t("model.starter") }) : "", tab.seats.some((one) => one.path === model.path && one.stage === "ready") ? el("span.tag.on", { text: t("model.loaded") }) : ""];
     return forgettable(model, el("label.model" + (field.checked ? ".chosen" : ""), { title: model.path }, field, el("span.model-name", {}, model.name, ...tags), el("span.model-facts", { text: facts(model) })));
   }
 
