@@ -26,7 +26,8 @@ from webui.settings import ROOT
 MODEL = "good"
 GOOD_REPLY_TOKENS = 8
 N_CTX, SLOTS = 2048, 2
-PATIENCE = 60.0
+PATIENCE = 240.0
+"""Seconds until something that never comes has failed: a busy machine may be slow, and may halt for minutes."""
 INJECT = Path(__file__).with_name("inject")
 
 
