@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from webui.errors import BadValue
 from webui.hub.library import Library, ModelEntry
 from webui.hub.machine import machine_now
 from webui.hub.memory import Estimate, estimate, plan_of, verdict
 from webui.hub.reasons import BadModelFile
-from webui.hub.shape import Shape, shape_of_files
+from webui.hub.shape import Shape
+from webui.hub.shapes import Shapes
 from webui.model_settings import ModelSettings
 from webui.runtime.fallback import Order
 from webui.runtime.fleet import key_of
@@ -31,7 +33,7 @@ class Depot:
         self._kept = kept
         self._on_demand = on_demand
         self._order = order
-        self._shapes: dict[tuple[str, int], Shape] = {}
+        self.shapes = Shapes()
 
     def loadable(self) -> tuple[str, ...]:
         """The names of the models that are loaded when first asked for."""
@@ -91,13 +93,9 @@ class Depot:
         if spec.engine != "llamacpp":
             return None
         try:
-            entry = self._library.look_at(Path(spec.path))
-            key = (spec.path, entry.size_bytes)
-            if key not in self._shapes:
-                self._shapes[key] = shape_of_files(entry.files)
-        except (BadModelFile, OSError):
+            return self.shapes.of(self._library.look_at(Path(spec.path)))
+        except (BadModelFile, BadValue, OSError):
             return None
-        return self._shapes[key]
 
 
 def _keys(entry: ModelEntry) -> tuple[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from webui.errors import BadValue
 from webui.hub.library import ModelEntry
 from webui.hub.machine import Machine
 from webui.hub.memory import (
@@ -24,7 +23,8 @@ from webui.hub.memory import (
     plan_of,
     verdict,
 )
-from webui.hub.shape import Shape, shape_of_facts, shape_of_files
+from webui.hub.shape import Shape
+from webui.hub.shapes import Shapes
 from webui.tabs.asking import Answer
 from webui.tabs.model_lora import bytes_of
 from webui.tabs.model_words import size_text, verdict_text
@@ -32,39 +32,13 @@ from webui.tabs.words import Words
 from webui.types import LoadSpec
 
 PARTS = ("weights", "cache", "compute", "program")
-MOST_SHAPES = 64
-
-
-class Shapes:
-    """Shapes by file, size and time, so that a moved slider reads no header."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, int, float], Shape] = {}
-
-    def of(self, entry: ModelEntry) -> Shape:
-        key = (str(entry.path), entry.size_bytes, entry.modified)
-        known = self._known.get(key)
-        if known is None:
-            known = self._read(entry)
-            if len(self._known) >= MOST_SHAPES:
-                self._known.pop(next(iter(self._known)))
-            self._known[key] = known
-        return known
-
-    @staticmethod
-    def _read(entry: ModelEntry) -> Shape:
-        if entry.kind == "gguf":
-            return shape_of_files(entry.files)
-        if entry.facts is None or not entry.facts.layers:
-            raise BadValue("Its files do not tell how much memory it needs.", code="no_shape")
-        return shape_of_facts(entry.facts)
 
 
 class Fitter:
     """For the machine it is told: what is free there may be what is free once another model is gone."""
 
-    def __init__(self) -> None:
-        self.shapes = Shapes()
+    def __init__(self, shapes: Shapes | None = None) -> None:
+        self.shapes = shapes or Shapes()
 
     def planned(self, entry: ModelEntry, spec: LoadSpec, machine: Machine) -> Estimate:
         """The estimate for a spec, adapters counted in."""
