@@ -5,7 +5,7 @@ from __future__ import annotations
 from webui.hub.machine import Gpu, Machine, Used
 from webui.hub.memory import Estimate, Plan, Share
 from webui.tabs import model_set
-from webui.tabs.model_set import Held, beside, in_its_place, room
+from webui.tabs.model_set import Held, beside, replacing, room
 from webui.tabs.model_words import size_text
 from webui.tabs.words import Words
 
@@ -25,19 +25,19 @@ def test_a_replaced_model_gives_back_what_it_holds_and_the_others_keep_their_map
     machine = Machine(6 * GB, 16 * GB)
     old, other = held("old", ram=8, own=3, current=True), held("other", ram=4, own=1)
     models = [old, other]
-    assert room(machine, *in_its_place(models, "new")).ram_free == (6 + 3 - 3) * GB, "other's weights stay in use"
+    assert room(machine, *replacing(models, "new")).ram_free == (6 + 3 - 3) * GB, "other's weights stay in use"
     assert room(machine, *beside(models, "new")).ram_free == 0, "more is mapped than there is free"
-    assert room(machine, *in_its_place(models, "other")).ram_free == (6 + 3 + 1) * GB, "it is never there twice"
+    assert room(machine, *replacing(models, "other")).ram_free == (6 + 1 - 5) * GB, "it is loaded anew in its place"
     assert room(machine, *beside(models, "other")).ram_free == (6 + 1 - 5) * GB
     locked = held("locked", ram=8, own=3, current=True, locked=True)
-    assert room(machine, *in_its_place([locked], "new")).ram_free == (6 + 8) * GB
+    assert room(machine, *replacing([locked], "new")).ram_free == (6 + 8) * GB
     assert room(machine, *beside([locked], "new")).ram_free == 6 * GB, "locked weights count as taken already"
 
 
 def test_cards_get_back_what_was_on_them_and_keep_room_for_what_is_still_loading() -> None:
     machine = Machine(9 * GB, 16 * GB, (Gpu("a", 2 * GB, 8 * GB), Gpu("b", 6 * GB, 8 * GB)))
     old = held("old", ram=1, own=1, gpu=4, current=True)
-    free = [card.free for card in room(machine, *in_its_place([old], "new")).gpus]
+    free = [card.free for card in room(machine, *replacing([old], "new")).gpus]
     assert free == [5 * GB, 7 * GB], "where more is taken, more comes back"
     coming = Held("coming", False, Used(1 * GB, 0, 1 * GB), needs(ram=3, gpu=4))
     later = room(machine, [coming])

@@ -16,7 +16,7 @@ from webui.hub.machine import machine_now, used_by
 from webui.hub.memory import Estimate
 from webui.model_settings import NUMBERS
 from webui.services import Services
-from webui.tabs import downloads, guide, model_rope, model_set, quantise
+from webui.tabs import downloads, fallback, guide, model_rope, model_set, quantise
 from webui.tabs.asking import Answer, Asked, server_function, text
 from webui.tabs.labels import label
 from webui.tabs.model_fit import Fitter
@@ -35,7 +35,7 @@ class ModelServer:
         self._services = services
         self._models = services.models
         self._preferences = services.preferences
-        self._fitter = Fitter()
+        self._fitter = Fitter(services.depot.shapes)
         self._own = own
         self._news: Switch | BadValue | None = None
         self._loading: set[asyncio.Task[None]] = set()
@@ -54,7 +54,7 @@ class ModelServer:
     def _fit(self, words: Words, entry: ModelEntry, spec: LoadSpec) -> Answer:
         machine, models = machine_now(), self._held()
         answer = self._fitter.look(
-            words, entry, spec, model_set.room(machine, *model_set.in_its_place(models, entry.name))
+            words, entry, spec, model_set.room(machine, *model_set.replacing(models, entry.name))
         )
         needed = self._fitter.planned(entry, spec, model_set.room(machine, *model_set.beside(models, entry.name)))
         return {**answer, "set": model_set.look(words, machine, models, entry.name, needed)}
@@ -212,8 +212,10 @@ def build(services: Services) -> None:
             downloads.build(services)
         with _section("quantise"):
             quantise.build(services)
+        with _section("fallback"):
+            fallback.build(services)
 
 
 def _section(name: str) -> gr.Tab:
-    """A part of the tab: own (your models), get (downloads, search, first suggestions), quantise."""
+    """A part of the tab: own (your models), get (downloads, search, first suggestions), quantise, fallback."""
     return gr.Tab(label(f"tab.model-{name}"), id=f"model-{name}", elem_id=f"tab-model-{name}")

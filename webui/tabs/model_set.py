@@ -60,9 +60,10 @@ def _share(amount: int, card: Gpu, machine: Machine) -> int:
     return -min(card.free, -amount * card.free // max(1, machine.gpu_free))
 
 
-def in_its_place(models: Sequence[Held], name: str) -> tuple[list[Held], list[Held]]:
-    """(staying, leaving) when `name` is loaded in the current one's place; it never stands there twice."""
-    leaving = [held for held in models if held.current or held.name == name]
+def replacing(models: Sequence[Held], name: str) -> tuple[list[Held], list[Held]]:
+    """(staying, leaving) when `name` is loaded: one that is there is loaded anew, else the current one makes way."""
+    known = any(held.name == name for held in models)
+    leaving = [held for held in models if (held.name == name if known else held.current)]
     return [held for held in models if held not in leaving], leaving
 
 
@@ -81,7 +82,7 @@ def look(words: Words, machine: Machine, models: Sequence[Held], name: str, need
     bars = [_bar(words, "ram", machine.ram_free, machine.ram_total, models, name, adds)]
     if machine.gpus:
         bars.append(_bar(words, "gpu", machine.gpu_free, machine.gpu_total, models, name, adds))
-    _, leaving = in_its_place(models, name)
+    _, leaving = replacing(models, name)
     back = ", ".join(held.name for held in leaving)
     size = size_text(words, sum(held.returned + held.mapped + held.used.gpu for held in leaving))
     place = words("model.set.again", n=size) if back == name else words("model.set.place", names=back, n=size)

@@ -7,7 +7,7 @@ Lab.drawings.downloads = (root, { server }) => {
   const choice = (id, names) => el("select", { id, "aria-label": t(id.replace("-", ".")), title: t(`${id.replace("-", ".")}.help`) }, ...names.map((name) => el("option", { value: name, text: t(`${id.replace("-", ".")}.${name}`) })));
   const kind = choice("downloads-kind", ["gguf", "exl2", "lora", "any"]);
   const sort = choice("downloads-sort", ["downloads", "likes", "last_modified"]);
-  const go = el("button.primary", { type: "submit", text: t("downloads.search") });
+  const go = el("button.primary", { type: "submit", text: t("downloads.search"), title: t("downloads.search.help") });
   const problem = el("p.problem", { role: "alert", hidden: true });
   const address = el("input.wide", { type: "text", id: "downloads-endpoint", autocomplete: "off" });
   const token = el("input.wide.bare", { type: "password", id: "downloads-token", autocomplete: "off" });
@@ -120,10 +120,11 @@ Lab.drawings.downloads = (root, { server }) => {
   }
 
   const follow = Lab.later(700, async () => {
-    if (!root.offsetParent) return;
+    if (!root.offsetParent || document.hidden) return; // whoever looks again asks anew
     const answer = await Lab.ask(server, "downloads", { ask: "state" });
     if (answer.jobs) show(answer); else if (answer.lost) follow();
   });
   Lab.whenShown(root, () => ask({ ask: "state" }));
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && root.offsetParent) ask({ ask: "state" }); });
   window.addEventListener("lab:downloads", () => ask({ ask: "state" })); // another piece has put something in the queue
 };

@@ -15,6 +15,7 @@ Lab.drawings.model = (root, { server }) => {
   };
   tab.model = () => tab.models.find((model) => model.path === tab.chosen);
   tab.show = show;
+  tab.reveal = () => now.scrollIntoView({ block: "nearest" });
   tab.showSet = (meters) => together.replaceChildren(...meters.map(Lab.meter));
   tab.changed = (answer) => { show(answer); window.dispatchEvent(new Event("lab:model-changing")); };
   tab.choose = (path) => { tab.chosen = path; list.draw(); form.open(); };

@@ -4,7 +4,7 @@ Lab.hub.form = (tab) => {
   const { t, el } = Lab;
   const node = el("section.model-form", {});
   const kept = new Map(); // path -> what was typed for it
-  const load = el("button.primary", { type: "button", id: "load", text: t("model.load"), onclick: () => begin(false) });
+  const load = el("button.primary", { type: "button", id: "load", text: t("model.load"), title: t("model.load.help"), onclick: () => begin(false) });
   const beside = el("button.plain", { type: "button", id: "load-beside", text: t("model.beside"), title: t("model.beside.help"), onclick: () => begin(true) });
   const fitBox = el("div.fit", { "aria-live": "polite" });
   const table = el("details.contexts", {});
@@ -130,9 +130,20 @@ Lab.hub.form = (tab) => {
       el("p.quiet.rope-reach", {}), el("p.rope-warning", { role: "status", hidden: true }));
   }
 
-  function dress() { beside.hidden = tab.stage !== "ready" || tab.seats.some((one) => one.path === tab.chosen); load.disabled = !tab.model()?.loadable || tab.stage === "loading"; load.textContent = t(tab.stage === "ready" && tab.loaded === tab.chosen ? "model.load_again" : "model.load"); }
+  const seat = () => tab.seats.find((one) => one.path === tab.chosen && one.stage === "ready");
 
-  async function begin(more) { tab.changed(await tab.ask({ ask: "load", path: opened, values, beside: more })); }
+  function dress() {
+    const there = seat();
+    beside.hidden = tab.stage !== "ready" || Boolean(there);
+    load.disabled = !tab.model()?.loadable || tab.seats.some((one) => one.stage === "loading" && (one.current || one.path === tab.chosen));
+    load.textContent = t(there ? "model.load_again" : "model.load");
+  }
+
+  // One that is there already, and not the current one, is loaded again where it is.
+  async function begin(more) {
+    tab.changed(await tab.ask({ ask: "load", path: opened, values, beside: more || seat()?.current === false }));
+    tab.reveal();
+  }
 
   const again = () => { const model = tab.model(); if (model && model.path === opened) own.open(model); };
   return { node, open, fit, dress, again };
