@@ -270,7 +270,7 @@ async def test_draws_come_near_the_probabilities_and_the_seed_repeats_them(site:
     final = balanced(p)[-1]
     await page.fill("#logits-seed", "42")
     await page.click("#logits-draws [data-amount='10000']")
-    rows = page.locator("#logits-drawn li")
+    rows = page.locator("#logits-drawn li[data-token]")
     await expect(rows.first).to_be_visible()
     counts = {
         int(await row.get_attribute("data-token") or -1): int(await row.get_attribute("data-count") or -1)
@@ -296,7 +296,7 @@ async def test_a_walk_goes_on_back_and_branches(site: Site, page: Page) -> None:
     p = await look(site, page)
     second = int(np.argsort(-p, kind="stable")[1])
     await page.locator("#logits-bars .bar .token").nth(1).click()
-    steps = page.locator("#logits-strip .step:not(.root)")
+    steps = page.locator("#logits-strip .step:not(.root, .ahead)")
     await expect(steps).to_have_count(1)
     tokens, _ = await site.services.models.logits(PROMPT)
     _, row = await site.services.models.logits(tokens, add_bos=False, written=[second])
@@ -325,7 +325,7 @@ async def test_writing_on_keeps_every_step_open(site: Site, page: Page) -> None:
     await load(site, sharpness=2.0)
     await look(site, page)
     await page.click("#logits-write")
-    steps = page.locator("#logits-strip .step:not(.root)")
+    steps = page.locator("#logits-strip .step:not(.root, .ahead)")
     await page.wait_for_function("() => document.querySelector('#logits-write').textContent === 'Write 20 tokens'")
     count = await steps.count()
     assert 0 < count <= 20
@@ -347,7 +347,7 @@ async def test_a_look_is_saved_and_opens_again_without_a_model(site: Site, page:
     await look(site, page)
     await slide(page, "min_p", 0.2)
     await page.locator("#logits-bars .bar .token").first.click()
-    await expect(page.locator("#logits-strip .step:not(.root)")).to_have_count(1)
+    await expect(page.locator("#logits-strip .step:not(.root, .ahead)")).to_have_count(1)
     await settled(page)
     before = await bars(page)
     for name, start in (("json", b"{"), ("csv", b"\xef\xbb\xbfrank"), ("png", b"\x89PNG")):
@@ -502,7 +502,7 @@ async def test_the_real_model_on_the_page_beside_numpy(site: Site, visit: Visit)
     await page.wait_for_function("() => document.querySelector('#logits-write').textContent === 'Write 20 tokens'")
     written = [
         int((await step.get_attribute("title") or "").split(",")[0].removeprefix("#"))
-        for step in await page.locator("#logits-strip .step:not(.root)").all()
+        for step in await page.locator("#logits-strip .step:not(.root, .ahead)").all()
     ]
     steps = [
         (step.sampler, {**step.values, "min_p": 0.02} if step.sampler == "min_p" else step.values) for step in BALANCED

@@ -109,6 +109,7 @@ Lab.drawings.logits = async (root, { server }) => {
   const prompt = Lab.logits.prompt(tools, start.prompt);
   const walk = Lab.logits.walk(tools);
   const funnel = Lab.logits.funnel(tools);
+  tools.openStage = funnel.open;
   const picture = Lab.logits.picture(tools);
   const draws = Lab.logits.draws(tools);
   const take = Lab.logits.take(tools, root);
@@ -155,20 +156,50 @@ Lab.logits.format = (language) => {
   const thin = "\u202f";
   const local = (text) => (language === "ru" ? text.replace(".", ",") : text).replace("-", "−");
   const count = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, thin);
-  function percent(share) {
-    const value = share * 100;
+  // As one reads it in a sentence; `share` is the same for columns, where zeros at the end keep the signs in line.
+  const percent = (part) => share(part, (text) => text.replace(/\.?0+$/, ""));
+  function share(part, shorten = (text) => text) {
+    const value = part * 100;
     if (!(value > 0)) return `0${thin}%`;
     if (value < 0.001) return `<${local("0.001")}${thin}%`;
-    if (value >= 99.95 && value < 100) return `>${local("99.9")}${thin}%`;
-    const text = value.toFixed(value < 0.1 ? 3 : value < 10 ? 2 : 1);
-    return `${local(text.replace(/\.?0+$/, ""))}${thin}%`;
+    if (value >= 100) return `100${thin}%`;
+    if (value >= 99.95) return `>${local("99.9")}${thin}%`;
+    return `${local(shorten(value.toFixed(value < 0.1 ? 3 : value < 10 ? 2 : 1)))}${thin}%`;
   }
   function number(value) {
     if (Math.abs(value) >= 1000) return count(value);
     return local(value.toPrecision(3).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""));
   }
   const fixed = (value, digits) => local(value.toFixed(digits));
-  return { count, percent, number, fixed, local };
+  return { count, percent, share, number, fixed, local };
+};
+
+// A list of buttons is one stop for Tab; the arrow keys go on inside it.
+Lab.logits.roving = (host, selector) => {
+  const all = () => [...host.querySelectorAll(selector)].filter((node) => !node.disabled && !node.hidden);
+  const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+  let stop = null;
+  function only(chosen) {
+    for (const node of all()) node.tabIndex = node === chosen ? 0 : -1;
+    stop = chosen;
+  }
+  host.addEventListener("focusin", ({ target }) => { const node = target.closest(selector); if (node && node !== stop) only(node); });
+  host.addEventListener("keydown", (event) => {
+    const step = steps[event.key];
+    const nodes = all();
+    const at = nodes.indexOf(event.target);
+    if (!step || at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    nodes[Math.min(nodes.length - 1, Math.max(0, at + step))].focus();
+  });
+  return {
+    // After the list was made anew: where Tab stops now, and whether the focus goes there.
+    refresh(chosen, focus = false) {
+      const nodes = all();
+      only(chosen ?? (nodes.includes(stop) ? stop : nodes[0]));
+      if (focus) (stop ?? nodes[0])?.focus({ preventScroll: true });
+    },
+  };
 };
 
 // The prompt, where it comes from, and what to do when there is no model.

@@ -8,12 +8,13 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
   const figures = (cells) => el("span.figures", {}, ...cells);
   const startRow = el("div.start", {}, el("span.name", { text: w("model_row") }), figures(["in", "cut", "bits", "choices"].map((name) => el(`span.${name}`, {}))));
   const endRow = el("div.end", {}, el("span.name", { text: w("final_row") }), figures(["in", "cut", "bits", "choices"].map((name) => el(`span.${name}`, {}))));
+  const outcome = el("div.outcome", { "aria-hidden": "true", title: w("outcome") });
   const root = el("section.funnel.card", { "aria-labelledby": "logits-chain-title", id: "logits-funnel" },
     el("header", {}, el("h3", { id: "logits-chain-title", text: w("chain") }), el("span.spring"), problem,
       el("button.link", { type: "button", id: "logits-fetch", text: w("fetch"), title: w("fetch.help"), onclick: fetchChain }),
       el("button.link", { type: "button", id: "logits-keep", text: w("keep"), title: w("keep.help"), onclick: keepChain })),
     el("div.labels", { "aria-hidden": "true" }, el("span", {}), figures([["in", "tokens"], ["cut", "cut"], ["bits", "bits"], ["choices", "choices"]].map(([cell, key]) => el(`span.${cell}`, { text: w(`col.${key}`), title: w(`col.${key}.help`) })))),
-    startRow, list, endRow,
+    startRow, list, el("div.result", {}, endRow, outcome),
     el("div.foot", {}, add, el("button.link", { type: "button", id: "logits-balanced", text: w("balanced"), title: w("balanced.help"), onclick: () => { state.chain = structuredClone(state.balanced); restructure(); } })));
 
   const families = ["penalty", "shape", "cut", "select"];
@@ -113,10 +114,11 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
       return el("label.control", {}, label, field);
     }
     if (param.kind === "float" || param.kind === "int") return numeric(param, values, label, named, set);
-    const field = el("input.wide", { type: "text", spellcheck: "false", ...named });
-    field.value = JSON.stringify(values[param.name]);
+    const { lists } = Lab.logits;
+    const field = el("input.wide", { type: "text", spellcheck: "false", placeholder: lists.examples[param.kind] ?? "", ...named });
+    field.value = lists.write(param.kind, values[param.name]);
     field.addEventListener("change", () => {
-      try { set(JSON.parse(field.value)); field.removeAttribute("aria-invalid"); } catch { field.setAttribute("aria-invalid", "true"); }
+      try { set(lists.read(param.kind, field.value)); field.removeAttribute("aria-invalid"); } catch { field.setAttribute("aria-invalid", "true"); }
     });
     return el("label.control", {}, label, field);
   }
@@ -168,7 +170,8 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
     structure();
     if (state.answer) drawn(state.answer);
     live();
-    cards[n].title.focus();
+    cards[n].title.focus({ preventScroll: true });
+    if (state.focus === n) cards[n].root.scrollIntoView({ block: "nearest" });
   }
 
   function duplicate(n) {
@@ -267,7 +270,23 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
   function drawn(answer) {
     spread(startRow, answer.start);
     spread(endRow, answer.final);
+    drawOutcome(answer);
     answer.stages.forEach((stage, n) => { if (cards[n]) patch(cards[n], stage, n); });
+  }
+
+  // All that is left, side by side: what a random number falls on. It stays in sight beside any slider.
+  function drawOutcome({ bars }) {
+    const left = bars.filter(([, , , , final]) => final > 0).sort((a, b) => b[4] - a[4]).slice(0, 24);
+    while (outcome.children.length < left.length + 1) outcome.append(el("span"));
+    while (outcome.children.length > left.length + 1) outcome.lastChild.remove();
+    const rest = Math.max(0, 1 - left.reduce((sum, bar) => sum + bar[4], 0));
+    [...left.map((bar) => [bar[4], bar[6]]), [rest, ""]].forEach(([share, text], n) => {
+      const one = outcome.children[n];
+      one.style.flexGrow = share.toFixed(5);
+      one.className = n < left.length ? "" : "rest";
+      const shown = share > 0.07 ? text : "";
+      if (one.textContent !== shown) one.textContent = shown;
+    });
   }
 
   function patch(card, stage, n) {
@@ -286,9 +305,16 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
     card.formula.textContent = stage.formula;
     card.now.textContent = stage.now;
     card.now.hidden = !stage.now;
-    card.mini.hidden = !stage.mini;
-    if (stage.mini) Lab.logits.mini(card.mini, stage.mini, { w, format, sampler: state.chain[n][0] });
+    card.mini.hidden = !stage.mini?.y.length;
+    if (!card.mini.hidden) Lab.logits.mini(card.mini, stage.mini, { w, format, sampler: state.chain[n][0] });
   }
 
-  return { root, structure, drawn, arrived: (answer) => { if (answer.chain) { state.focus = -1; structure(); } } };
+  // For the tour: the first stage of this sampler, opened; its card.
+  function open(name) {
+    const n = state.chain.findIndex(([one], place) => one === name && !isOff(place));
+    if (n >= 0 && state.focus !== n) choose(n);
+    return cards[n]?.root;
+  }
+
+  return { root, structure, open, drawn, arrived: (answer) => { if (answer.chain) { state.focus = -1; structure(); } } };
 };

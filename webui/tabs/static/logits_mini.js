@@ -29,7 +29,7 @@ Lab.logits.mini = (host, mini, { w, format, sampler }) => {
   const bar = Math.max(1, Math.min(22, pitch * 0.72));
   const at = (n) => box.left + n * pitch + (pitch - bar) / 2;
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: `mini-picture ${mini.kind}`, "aria-hidden": "true" });
-  const label = (value) => (share ? format.percent(value) : format.number(value));
+  const label = (value) => (!share ? format.number(value) : value > 0 && value < 1e-5 ? `${format.number(value * 100)}\u202f%` : format.percent(value));
 
   for (const tick of ticks()) {
     const y = scale(tick);

@@ -19,6 +19,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     found, overview,
     el("div.legend", {}, ghostWord, el("span.key.solid", { text: w("key.final") }), el("span.key.cut", { text: w("key.cut") }), el("span.key.line", { text: w("key.limit"), hidden: true })),
     el("div.chart", {}, axis, list, line), more);
+  const keys = Lab.logits.roving(list, ".token");
   const rows = [];
   let wide = 640; // asking the overview itself would lay out the page in the middle of every picture
 
@@ -36,7 +37,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
   // one token
 
   function makeRow() {
-    const token = el("button.token", { type: "button" });
+    const token = el("button.token", { type: "button", tabindex: "-1" });
     const rank = el("span.rank");
     const ghost = el("i.ghost");
     const solid = el("i.solid");
@@ -50,6 +51,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
 
   function drawn(answer) {
     const { bars, others, focus } = answer;
+    const before = rows.length;
     while (rows.length < bars.length + 1) { rows.push(makeRow()); list.append(rows[rows.length - 1].row); }
     while (rows.length > bars.length + 1) rows.pop().row.remove();
     const all = [...bars.map(([, , raw, seen, final]) => [focus < 0 ? raw : seen, final]), []];
@@ -57,7 +59,8 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     const scale = scaleOf(top);
     bars.forEach((bar, n) => fill(rows[n], bar, scale, focus));
     fillOthers(rows[bars.length], others, scale, focus);
-    drawAxis(scale, top);
+    if (rows.length !== before) keys.refresh();
+    drawAxis(scale, top, focus);
     drawLimit(answer, scale, bars);
     ghostWord.textContent = focus < 0 ? w("key.raw") : w("key.seen", { title: title(focus) });
     more.textContent = bars.length >= 2000 || others.count === 0 ? w("fewer") : w("show_more", { n: format.count(Math.min(2000, state.shown * 4)) });
@@ -79,8 +82,8 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     cells.rank.textContent = format.count(rank);
     cells.ghost.style.width = `${scale(shown)}%`;
     cells.solid.style.width = `${scale(final)}%`;
-    cells.raw.textContent = shown > 0 ? format.percent(shown) : "";
-    cells.final.textContent = cutBy >= 0 ? "" : format.percent(final);
+    cells.raw.textContent = shown > 0 ? format.share(shown) : "";
+    cells.final.textContent = cutBy >= 0 ? "" : format.share(final);
     const fate = cutBy >= 0 ? w("cut_by", { title: title(cutBy) }) : "";
     if (cells.fate.textContent !== fate) cells.fate.textContent = fate;
     const label = `${w("take", { text, id: token })} ${w("bar.says", { rank: format.count(rank), raw: format.percent(raw), final: format.percent(final) })} ${fate}`;
@@ -100,8 +103,8 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     cells.rank.textContent = "";
     cells.ghost.style.width = `${scale(shown)}%`;
     cells.solid.style.width = `${scale(others.final)}%`;
-    cells.raw.textContent = shown > 0 ? format.percent(shown) : "";
-    cells.final.textContent = others.final > 0 ? format.percent(others.final) : "";
+    cells.raw.textContent = shown > 0 ? format.share(shown) : "";
+    cells.final.textContent = others.final > 0 ? format.share(others.final) : "";
     cells.fate.textContent = others.alive > 0 ? w("others.alive", { n: format.count(others.alive) }) : "";
   }
 
@@ -113,9 +116,11 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     ? (p) => (p <= floor ? 0 : 100 * (Math.log10(p) - Math.log10(floor)) / -Math.log10(floor))
     : (p) => 100 * Math.min(1, p / top));
 
-  function drawAxis(scale, top) {
+  function drawAxis(scale, top, focus) {
     const ticks = state.log ? [1e-5, 1e-4, 1e-3, 0.01, 0.1, 1] : [0, 0.25, 0.5, 0.75, 1].map((part) => part * top);
-    axis.replaceChildren(el("span.track", {}, ...ticks.map((tick) => el("span", { style: `left:${scale(tick)}%`, text: tick ? format.percent(tick) : "0" }))));
+    axis.replaceChildren(
+      el("span.track", {}, ...ticks.map((tick) => el("span", { style: `left:${scale(tick)}%`, text: tick ? format.percent(tick) : "0" }))),
+      el("span.raw", { text: w(focus < 0 ? "col.raw" : "col.seen") }), el("span.final", { text: w("col.final") }));
   }
 
   // The chosen stage's limit: a line across the bars for a probability, one between two rows for a number of tokens.
@@ -156,16 +161,29 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
       clip("logits-clip-kept", 0, end + 1), clip("logits-clip-cut", end + 1, width),
       area("area cut", "url(#logits-clip-cut)"), area("area kept", "url(#logits-clip-kept)"));
     for (let rank = 1; Math.log(rank) <= last; rank *= 10) picture.append(mark(x(rank), height - 4, format.count(rank), "tick", rank === 1 ? "start" : "middle"));
-    let edge = Infinity;
-    const cuts = answer.stages.map((stage, n) => [stage, n]).filter(([stage]) => !stage.off && stage.out < stage.in);
-    for (const [stage, n] of cuts.sort((a, b) => b[0].out - a[0].out)) {
-      const at = x(stage.out + 0.5);
-      picture.append(svg("line", { x1: at, x2: at, y1: upper - 3, y2: lower, class: n === answer.focus ? "stage focus" : "stage" }));
-      const name = title(n);
-      const room = name.length * 6.4 + 6;
-      if (at - room > 0 && at < edge) { picture.append(mark(at - 3, upper + 6, name, n === answer.focus ? "stage-name focus" : "stage-name", "end")); edge = at - room; }
-    }
+    flags(answer, x).forEach(({ at, row, text, anchor, focus }) => {
+      const kind = focus ? " focus" : "";
+      const y = 11 + row * 12;
+      picture.append(svg("line", { x1: at, x2: at, y1: y - 8, y2: lower, class: `stage${kind}` }));
+      picture.append(mark(at + (anchor === "start" ? 4 : -4), y, text, `stage-name${kind}`, anchor));
+    });
     overview.replaceChildren(picture);
+  }
+
+  // Where each stage cuts, as flags: the pole furthest left is the tallest, so that its flag flies above the others.
+  function flags(answer, x) {
+    const cuts = answer.stages.map((stage, n) => ({ at: x(stage.out + 0.5), text: `${title(n)} ${format.count(stage.out)}`, focus: n === answer.focus, stage }))
+      .filter(({ stage }) => !stage.off && stage.out < stage.in).sort((a, b) => b.at - a.at);
+    const free = [];
+    for (const flag of cuts) {
+      const room = flag.text.length * 6.6 + 8;
+      flag.anchor = flag.at + room > wide ? "end" : "start";
+      const [from, to] = flag.anchor === "start" ? [flag.at, flag.at + room] : [flag.at - room, flag.at];
+      flag.level = 1 + Math.max(-1, ...free.filter((other) => other.from < to && from < other.to).map((other) => other.level));
+      free.push({ from, to, level: flag.level });
+    }
+    const highest = Math.min(4, Math.max(0, ...cuts.map((flag) => flag.level)));
+    return cuts.map((flag) => ({ ...flag, row: Math.max(0, highest - flag.level) }));
   }
 
   function mark(x, y, content, kind, anchor) {

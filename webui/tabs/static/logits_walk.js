@@ -10,7 +10,10 @@ Lab.logits.walk = ({ state, w, format, move }) => {
   const branches = el("ol.branches", { id: "logits-branches" });
   const root = el("section.tree.card", { "aria-labelledby": "logits-tree-title", id: "logits-tree", hidden: true },
     el("header", {}, el("h3", { id: "logits-tree-title", text: w("tree") })), el("p.hint", { text: w("tree.help") }), branches);
+  const stripKeys = Lab.logits.roving(tokens, ".step");
+  const treeKeys = Lab.logits.roving(branches, ".step");
   let writing = false;
+  let last = -1; // the end of the way that is shown
 
   function stepButton([id, token, text, raw, final, rank, drawn, same], extra = "") {
     const facts = w("step.says", { id: token, raw: format.percent(raw), final: format.percent(final), rank: format.count(rank) });
@@ -22,20 +25,37 @@ Lab.logits.walk = ({ state, w, format, move }) => {
     });
   }
 
+  // Opening a step in the middle keeps what was written after it in sight, so that one can step forward again.
+  function wayAhead(walk) {
+    const ways = walk.branches.filter(({ steps }) => !walk.current || steps.some(([id]) => id === walk.current));
+    const way = ways.find(({ node }) => node === last) ?? ways.sort((a, b) => b.node - a.node)[0];
+    last = way?.node ?? -1;
+    return way ? way.steps.slice(way.steps.findIndex(([id]) => id === walk.current) + 1) : [];
+  }
+
   function arrived({ walk }) {
     if (!walk) return;
+    const ahead = wayAhead(walk);
     const prompt = walk.prompt.map(([token, text]) => el("span.piece-token", { text, title: `#${token}` }));
-    const root_ = el("button.step.root", { type: "button", "data-node": "0", text: "⌂", title: w("to_prompt"), "aria-label": w("to_prompt"), onclick: () => move({ ask: "go", node: 0 }), hidden: !walk.path.length });
-    tokens.replaceChildren(
+    const start = el("button.step.root", { type: "button", "data-node": "0", text: "⌂", title: w("to_prompt"), "aria-label": w("to_prompt"), onclick: () => move({ ask: "go", node: 0 }), hidden: !walk.path.length && !ahead.length });
+    refill(tokens, stripKeys, walk.current,
       ...(walk.hidden ? [el("span.more", { text: `… ${w("hidden", { n: format.count(walk.hidden) })}` })] : []),
-      ...prompt, root_, ...walk.path.map((step) => stepButton(step)), el("span.caret", { "aria-hidden": "true" }));
-    tokens.scrollTop = tokens.scrollHeight;
+      ...prompt, start, ...walk.path.map((step) => stepButton(step)), el("span.caret", { "aria-hidden": "true" }), ...ahead.map((step) => stepButton(step, "ahead")));
+    const caret = tokens.querySelector(".caret");
+    tokens.scrollTop = caret.offsetTop - tokens.offsetTop + 26 - tokens.clientHeight;
     back.disabled = !walk.path.length;
     product.textContent = walk.path.length ? w("product", { n: walk.product.steps, raw: walk.product.raw, final: walk.product.final }) : "";
     root.hidden = !walk.branches.length;
-    branches.replaceChildren(...walk.branches.map((branch) => el(branch.here ? "li.here" : "li", { "data-node": String(branch.node) },
+    refill(branches, treeKeys, walk.current, ...walk.branches.map((branch) => el(branch.here ? "li.here" : "li", { "data-node": String(branch.node) },
       el("span.steps", {}, ...branch.steps.map((step) => stepButton(step, step[0] === walk.current ? "current" : ""))),
       el("span.cost", { title: w("product.help") }, el("span.raw", { text: w("branch.raw", { share: branch.raw }) }), el("span.final", { text: w("branch.final", { share: branch.final }) })))));
+  }
+
+  // New content, with the focus where it was if it was in here.
+  function refill(host, keys, current, ...content) {
+    const held = host.contains(document.activeElement);
+    host.replaceChildren(...content);
+    keys.refresh(host.querySelector(`.step[data-node="${current}"]`), held);
   }
 
   // Twenty steps, each drawn by the chain; every one stays open to a click. The same button stops it.
