@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 
+from tests.adapters import write_lora
 from tests.worker.harness import text_of, worker
 from webui.engines.base import AbortFlag, Chunk
 from webui.engines.llamacpp import open_llamacpp
@@ -16,27 +16,11 @@ from webui.types import LoadSpec
 
 pytestmark = pytest.mark.model
 
-WIDTH = 576
-
 
 @pytest.fixture(scope="module")
 def lora(tmp_path_factory) -> Path:
     """A small random adapter for the starter model."""
-    path = tmp_path_factory.mktemp("lora") / "random.gguf"
-    writer = gguf.GGUFWriter(str(path), "llama")
-    writer.add_string("general.type", "adapter")
-    writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", 4.0)
-    noise = np.random.default_rng(1)
-    for layer in range(4):
-        name = f"blk.{layer}.attn_q.weight"
-        writer.add_tensor(f"{name}.lora_a", noise.normal(size=(4, WIDTH)).astype(np.float32))
-        writer.add_tensor(f"{name}.lora_b", noise.normal(size=(WIDTH, 4)).astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return write_lora(tmp_path_factory.mktemp("lora") / "random.gguf", seed=1)
 
 
 def test_scales_change_what_the_model_says(starter_path, lora):

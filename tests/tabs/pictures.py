@@ -60,12 +60,13 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def program(port: int, data: Path) -> Iterator[str]:
+def program(port: int, data: Path, *flags: str) -> Iterator[str]:
     """The program with the starter model; its address."""
     model = starter_model()
     if model is None:
         raise SystemExit("The starter model is missing: run ./start.sh once.")
-    command = [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", str(data), "--model", str(model)]
+    own = ["--port", str(port), "--data-dir", str(data), "--model", str(model), *flags]
+    command = [sys.executable, "-m", "webui", *own]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}/"
@@ -93,7 +94,7 @@ def visit(browser: Browser, address: str, width: int, language: str = "en", them
     )
     page.set_default_timeout(PATIENCE)
     page.goto(address)
-    page.wait_for_selector("#message")
+    page.wait_for_selector("#message", state="attached")
     page.wait_for_function("() => window.Lab?.model?.stage === 'ready'")
     return page
 
