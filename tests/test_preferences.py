@@ -24,7 +24,8 @@ def test_defaults_are_good_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("language", "de"), ("seed", -2), ("max_tokens", True), ("stop", [""]), ("chain", [["a"]])]
+    ("name", "value"),
+    [("language", "de"), ("tab", "elsewhere"), ("seed", -2), ("max_tokens", True), ("stop", [""]), ("chain", [["a"]])],
 )
 def test_bad_values_are_refused_and_change_nothing(tmp_path: Path, name: str, value: object) -> None:
     preferences = Preferences(tmp_path / "settings.json")

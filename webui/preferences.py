@@ -16,6 +16,7 @@ from webui.errors import BadValue
 from webui.kept_file import KeptFile, Migration
 
 VERSION = 1
+TABS = ("chat", "default", "notebook", "logits", "parameters", "model", "session")
 LONGEST_TEXT = 2_000_000
 
 Check = Callable[[Any], bool]
@@ -63,6 +64,8 @@ def _steps(value: Any) -> bool:
 PREFERENCES: Mapping[str, Preference] = {
     "language": Preference("auto", _one_of("auto", "en", "ru")),
     "theme": Preference("auto", _one_of("auto", "light", "dark")),
+    "tab": Preference(TABS[0], _one_of(*TABS)),
+    "chat_list": Preference(True, _flag),
     "system": Preference("", _text),
     "seed": Preference(-1, _whole(-1, (1 << 32) - 1)),
     "max_tokens": Preference(512, _whole(0, 1 << 24)),

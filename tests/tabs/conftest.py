@@ -152,7 +152,7 @@ async def visit(browser: Browser, site: Site) -> AsyncIterator[Visit]:
         page.watched = watched[-1]  # type: ignore[attr-defined]
         await page.goto(site.url + path)
         if ready:
-            await page.wait_for_selector(ready)
+            await page.wait_for_selector(ready, state="attached")
         return page
 
     yield open_page
@@ -172,7 +172,7 @@ async def restarted(site: Site, page: Page) -> None:
     await page.goto("about:blank")
     await site.restart()
     await page.goto(address)
-    await page.wait_for_selector("#message")
+    await page.wait_for_selector("#message", state="attached")
 
 
 async def say(page: Page, text: str) -> None:

@@ -28,13 +28,20 @@ CONTROLS = """() => [...document.querySelectorAll('input, select, textarea, butt
       kind: node.tagName.toLowerCase(),
       name: (node.getAttribute('aria-label') || label?.textContent || node.textContent || titled?.title || '').trim(),
       help: (titled?.title || label?.title || told || near || node.placeholder || '').trim(),
-      whole: node.tagName === 'INPUT' && ['radio', 'checkbox'].includes(node.type),
+      // Links say where they lead, the row of all other tokens what it is; choices stand beside their words.
+      whole: node.matches('.link, .others .token, input[type=radio], input[type=checkbox]'),
     };
   })"""
 
+# Tooltips whose element is not there, or does not have them.
+TIPS = """() => Object.entries(LabStart.words)
+  .filter(([key, text]) => key.startsWith('tip.') && document.getElementById(key.slice(4))?.title !== text)"""
+
 
 @pytest.mark.parametrize("locale", ["en-US", "ru-RU"])
-async def test_every_control_has_a_name_and_every_field_is_explained(site: Site, visit: Visit, locale: str) -> None:
+async def test_every_control_has_a_name_and_every_field_and_button_is_explained(
+    site: Site, visit: Visit, locale: str
+) -> None:
     await site.load(reply="ok")
     page = await visit(locale=locale)
     await say(page, "hi")
@@ -49,11 +56,12 @@ async def test_every_control_has_a_name_and_every_field_is_explained(site: Site,
             where = f"{tab}: {one['what']}"
             if not one["name"]:
                 nameless.add(where)
-            if one["kind"] in ("input", "select", "textarea") and not one["whole"] and not one["help"]:
+            if not one["whole"] and not one["help"]:
                 unexplained.add(where)
             if locale == "ru-RU" and one["help"].count(" ") > 2 and not re.search("[а-яё]", one["help"], re.I):
                 english.add(f"{where}: {one['help']}")
     assert seen > 120
+    assert await page.evaluate(TIPS) == []
     assert nameless == set()
     assert unexplained == set()
     assert english == set()

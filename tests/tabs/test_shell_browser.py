@@ -170,6 +170,34 @@ async def test_settings_survive_reload_and_restart(site: Site, visit: Visit) -> 
     await expect(page.locator("#notebook-text textarea")).to_have_value("Однажды")
 
 
+async def test_the_open_tab_and_the_list_of_chats_are_kept(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await expect(page.locator("#chat-list")).to_be_visible()
+    await page.keyboard.press("Alt+l")
+    await expect(page.locator("#chat-list")).to_be_hidden()
+    await page.keyboard.press("Alt+3")
+    await expect(page.locator("#notebook-text")).to_be_visible()
+    await page.wait_for_timeout(500)
+    await restarted(site, page)
+    await expect(page.locator("#notebook-text")).to_be_visible()
+    await expect(page.locator("#message")).to_be_hidden()
+    await open_tab(page, "chat")
+    await expect(page.locator("#chat-list")).to_be_hidden()
+    await page.click("#show-list")
+    await open_tab(page, "model")
+    await page.wait_for_timeout(500)
+    phone = await visit(width=390, height=844)
+    await expect(phone.locator("#model")).to_be_visible()
+    await open_tab(phone, "chat")
+    await expect(phone.locator("#chat-list")).to_be_hidden()
+    await phone.click("#show-list")
+    await phone.click("#close-list")
+    await page.wait_for_timeout(500)
+    wide = await visit(path="#chat=1")
+    await expect(wide.locator("#chat-list")).to_be_visible()
+    assert site.services.preferences["chat_list"] is True, "what a phone hides is no wish"
+
+
 async def test_what_is_typed_just_before_the_page_is_closed_is_kept(site: Site, visit: Visit) -> None:
     page = await visit()
     for tab, field, text in (
@@ -302,7 +330,7 @@ async def test_default_and_notebook_write_continue_stop_and_undo(site: Site, pag
     written = await page.input_value("#notebook-text textarea")
     assert written.startswith("slow word word") and len(written) < 1400
     await page.reload()
-    await page.wait_for_selector("#message")
+    await page.wait_for_selector("#message", state="attached")
     await open_tab(page, "notebook")
     await expect(page.locator("#notebook-text textarea")).to_have_value(written)
     assert not site.services.models.active

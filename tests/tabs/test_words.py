@@ -87,7 +87,7 @@ def test_no_word_is_left_over() -> None:
         "logits.",
     )
     computed += ("page.theme.", "page.language.", "page.funnel.", "status.", "fit.", "rope.", "offer.")
-    computed += ("page.downloads.", "downloads.token.", "page.quantise.", "quantise.")
+    computed += ("page.tip.", "page.downloads.", "downloads.token.", "page.quantise.", "quantise.")
     for key in load("en"):
         name = re.sub(r"\.(one|few|many)$", "", key.removeprefix("page."))
         known = key in asked or name in asked or key.endswith(".help") or key.startswith(computed)

@@ -6,10 +6,12 @@ The only module that knows FastAPI and how Gradio is mounted. The guard and the 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 
 import fastapi
 import gradio as gr
 
+from webui.preferences import TABS
 from webui.services import Services
 from webui.tabs import chat, desk, logits, model, parameters, session, shell
 from webui.tabs.firstbytes import App, FirstBytes
@@ -20,6 +22,15 @@ from webui.tabs.words import Words, language_of
 
 TITLE = "Sampler Lab"
 MAX_UPLOAD = "64mb"
+_BUILD: Mapping[str, Callable[[Services], None]] = {
+    "chat": chat.build,
+    "default": desk.build_default,
+    "notebook": desk.build_notebook,
+    "logits": logits.build,
+    "parameters": parameters.build,
+    "model": model.build,
+    "session": session.build,
+}
 
 
 def build_blocks(services: Services) -> gr.Blocks:
@@ -28,26 +39,11 @@ def build_blocks(services: Services) -> gr.Blocks:
     with blocks:
         shell.build(services)
         with gr.Tabs(elem_id="tabs"):
-            with _tab("chat"):
-                chat.build(services)
-            with _tab("default"):
-                desk.build_default(services)
-            with _tab("notebook"):
-                desk.build_notebook(services)
-            with _tab("logits"):
-                logits.build(services, blocks)
-            with _tab("parameters"):
-                parameters.build(services)
-            with _tab("model"):
-                model.build(services)
-            with _tab("session"):
-                session.build(services)
+            for name in TABS:
+                with gr.Tab(label(f"tab.{name}"), id=name, elem_id=f"tab-{name}"):
+                    _BUILD[name](services)
     _make_private(blocks)
     return blocks
-
-
-def _tab(name: str) -> gr.Tab:
-    return gr.Tab(label(f"tab.{name}"), id=name, elem_id=f"tab-{name}")
 
 
 def build_page_app(services: Services) -> App:
@@ -75,7 +71,14 @@ def build_page_app(services: Services) -> App:
     def block(accept_language: str) -> tuple[str, str]:
         kept = services.preferences.all()
         words = Words(language_of(kept["language"], accept_language))
-        start = {"language": words.language, "theme": kept["theme"], "words": words.starting_with("page.")}
+        start = {
+            "language": words.language,
+            "theme": kept["theme"],
+            "tab": kept["tab"],
+            "tabs": TABS,
+            "chatList": kept["chat_list"],
+            "words": words.starting_with("page."),
+        }
         data = json.dumps(start, ensure_ascii=False).replace("<", "\\u003c")
         return words.language, f"<style>{style}</style><script>window.LabStart = {data};\n{script}</script>"
 

@@ -1,6 +1,7 @@
 """What stands around the tabs: the name, the model's state, language and theme, the sheet of shortcuts.
 
-One server function answers the status line; it also keeps language, theme and the first-run hint.
+One server function answers the status line; it also keeps language, theme, the first-run hint, which tab is open and
+whether the list of chats is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from webui.tabs.asking import Answer, Asked, server_function
 from webui.tabs.pieces import StatusLine
 from webui.tabs.words import Words
 
-_KEPT = frozenset({"language", "theme", "hint_seen"})
+_KEPT = frozenset({"language", "theme", "hint_seen", "tab", "chat_list"})
 
 
 class Shell:

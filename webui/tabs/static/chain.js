@@ -85,7 +85,7 @@ Lab.drawings.chain = (root, { server, trigger }) => {
     const [main, ...others] = sampler.params;
     const node = el("li.stage", { "data-name": stage.name });
     const handle = el("button.handle", { type: "button", draggable: "true", title: t("chain.move"), "aria-label": t("chain.move.label", { name: sampler.title, n: n + 1 }), onkeydown: (event) => moveByKey(event, n) }, "⠿");
-    const toggle = el("button.toggle", { type: "button", role: "switch", "aria-label": t("chain.switch", { name: sampler.title }), onclick: () => flip(n) });
+    const toggle = el("button.toggle", { type: "button", role: "switch", title: t("chain.switch.help"), "aria-label": t("chain.switch", { name: sampler.title }), onclick: () => flip(n) });
     const title = el("span.name", { title: `${sampler.summary}\n${sampler.formula}` }, sampler.title, el("span.state", {}));
     const rare = others.filter((param) => param.advanced);
     const common = others.filter((param) => !param.advanced);

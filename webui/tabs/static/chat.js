@@ -14,10 +14,10 @@ Lab.drawings.chat = (root, { server }) => {
   // the parts
 
   const view = Lab.messageView({ select, edit, regenerate, goOn, trace, seed: useSeed });
-  const list = Lab.chatList({ ask, open: (chat) => { showList(narrow.matches ? false : null); open(chat); }, fresh: newChat, close: () => showList(false) });
+  const list = Lab.chatList({ ask, open: (chat) => { showList(narrow.matches ? false : null); open(chat); }, fresh: newChat, close: () => showList(false, true) });
   const title = el("h2.title", { id: "chat-title" });
-  const listButton = iconButton("list", t("list.show"), () => showList(!root.classList.contains("with-list")), { id: "show-list", "aria-controls": "chat-list" });
-  const head = el("div.head", {}, listButton, title, iconButton("plus", t("list.new"), newChat, { id: "new-chat-small" }));
+  const listButton = iconButton("list", t("list.show"), () => showList(!root.classList.contains("with-list"), true), { id: "show-list", "aria-controls": "chat-list" });
+  const head = el("div.head", {}, listButton, title, iconButton("plus", t("list.new"), newChat, { id: "new-chat-small", title: t("list.new.help") }));
   const messages = el("div.messages", { id: "messages" });
   const scroll = el("div.scroll", { tabindex: "0", role: "region", "aria-label": t("messages") }, messages);
   const down = iconButton("down", t("down"), () => toEnd(true), { id: "to-end", hidden: true });
@@ -30,10 +30,12 @@ Lab.drawings.chat = (root, { server }) => {
   const spoken = el("div.sr", { role: "status", "aria-live": "polite" });
   const shade = el("div.shade", { onclick: () => showList(false) });
   root.append(list.root, shade, el("section.talk", { "aria-labelledby": "chat-title" }, head, scroll, down, form, spoken));
-  showList(!narrow.matches);
+  showList(!narrow.matches && Lab.start.chatList);
 
-  function showList(on) {
+  // On a narrow screen the list lies over the chat, so there it is never kept open.
+  function showList(on, keep = false) {
     if (on !== null) root.classList.toggle("with-list", on);
+    if (keep && !narrow.matches) Lab.keep({ chat_list: on });
     listButton.setAttribute("aria-expanded", String(root.classList.contains("with-list")));
     if (on && narrow.matches) list.search.focus({ preventScroll: true });
   }
@@ -82,7 +84,7 @@ Lab.drawings.chat = (root, { server }) => {
       return box;
     }
     box.append(el("h2", { text: t("blank.title") }), el("p", { text: t("blank.text") }),
-      el("ul.ideas", {}, ...["1", "2", "3"].map((n) => el("li", {}, el("button", { type: "button", text: t(`idea.${n}`), onclick: () => { field.value = t(`idea.${n}`); fieldChanged(); field.focus(); } })))));
+      el("ul.ideas", {}, ...["1", "2", "3"].map((n) => el("li", {}, el("button", { type: "button", title: t("idea.help"), text: t(`idea.${n}`), onclick: () => { field.value = t(`idea.${n}`); fieldChanged(); field.focus(); } })))));
     if (model.hint) {
       box.append(el("p.first-run", {}, el("span", { text: t("first") }), el("button.link", { type: "button", text: t("first.ok"), onclick: (event) => { Lab.keep({ hint_seen: true }); event.target.parentNode.remove(); } })));
     }
@@ -270,7 +272,7 @@ Lab.drawings.chat = (root, { server }) => {
       else if (!idle()) halt();
       else if (narrow.matches) showList(false);
     } else if (event.altKey && event.code === "KeyN") { event.preventDefault(); newChat(); }
-    else if (event.altKey && event.code === "KeyL") { event.preventDefault(); showList(!root.classList.contains("with-list")); }
+    else if (event.altKey && event.code === "KeyL") { event.preventDefault(); showList(!root.classList.contains("with-list"), true); }
     else if (event.altKey && event.code === "KeyR" && last) { event.preventDefault(); regenerate(last.id); }
     else if (event.altKey && (event.key === "ArrowLeft" || event.key === "ArrowRight") && last) {
       event.preventDefault();

@@ -5,7 +5,7 @@ Lab.chatList = ({ ask, open, fresh, close }) => {
   const search = el("input", { type: "search", placeholder: t("list.search"), "aria-label": t("list.search"), id: "chat-search" });
   const items = el("ul", {});
   const empty = el("p.empty", {});
-  const create = el("button.new", { type: "button", id: "new-chat", onclick: fresh }, icon("plus"), el("span", { text: t("list.new") }));
+  const create = el("button.new", { type: "button", id: "new-chat", title: t("list.new.help"), onclick: fresh }, icon("plus"), el("span", { text: t("list.new") }));
   const root = el("nav.chats", { "aria-label": t("list.label"), id: "chat-list" },
     el("div.top", {}, create, iconButton("close", t("close"), close, { id: "close-list" })),
     el("label.search", {}, icon("search"), search), items, empty);
@@ -43,7 +43,7 @@ Lab.chatList = ({ ask, open, fresh, close }) => {
   }
 
   function item(chat) {
-    const link = el("button.open", { type: "button", onclick: () => open(chat.id) }, el("span.title", { text: chat.title }));
+    const link = el("button.open", { type: "button", title: chat.title, onclick: () => open(chat.id) }, el("span.title", { text: chat.title }));
     if (chat.found) link.append(el("span.found", { text: chat.found }));
     if (chat.running) link.append(el("span.running", { title: t("list.running") }));
     const row = el("li", { "data-id": chat.id }, link, el("span.tools", {},

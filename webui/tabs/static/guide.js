@@ -47,7 +47,7 @@ Lab.drawings.guide = (root, { server }) => {
     const chip = el("span.verdict", {});
     const size = el("select", { "aria-label": `${t("guide.size")}: ${one.name}`, title: t("guide.size.help"), onchange: judge }, ...one.sizes.map((each) => el("option", { value: each.quantisation, text: each.label })));
     size.value = one.sizes.find((each) => each.chosen).quantisation;
-    const get = el(`button.${one.code === "recommended" ? "primary" : "plain"}`, { type: "button", text: t("guide.get"), "aria-label": `${t("guide.get")}: ${one.name}`, onclick: download });
+    const get = el(`button.${one.code === "recommended" ? "primary" : "plain"}`, { type: "button", text: t("guide.get"), title: t("guide.get.help"), "aria-label": `${t("guide.get")}: ${one.name}`, onclick: download });
     function judge() {
       const chosen = one.sizes.find((each) => each.quantisation === size.value);
       chip.className = `verdict ${chosen.fits ? one.code === "slow" ? "slow" : "fits" : "too_large"}`;

@@ -15,7 +15,7 @@ Lab.hub.list = (tab) => {
   const node = el("section.model-list", { ondragover: over, ondragleave: () => node.classList.remove("over"), ondrop: dropped },
     el("div.title-row", {}, el("h3", { text: t("model.list") }), iconButton("again", t("model.scan"), () => tab.refresh(true))),
     el("div.find", {}, search, sort), list, others, coming, drop,
-    el("form.add-path", { onsubmit: add }, path, el("button.plain", { type: "submit", text: t("model.add") })), folders);
+    el("form.add-path", { onsubmit: add }, path, el("button.plain", { type: "submit", text: t("model.add"), title: t("model.add.help") })), folders);
 
   function draw() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -8,7 +8,7 @@ Lab.drawings.session = (root, { server }) => {
     for (const value of values) {
       group.append(el("label", {}, Object.assign(el("input.bare", { type: "radio", name: `session-${name}`, value, onchange: () => onchange(value) }), { checked: value === current }), el("span", { text: t(`${name}.${value}`) })));
     }
-    return el("div.setting", {}, el("span.setting-name", { text: t(`${name}.label`) }), group);
+    return el("div.setting", { title: t(`${name}.help`) }, el("span.setting-name", { text: t(`${name}.label`) }), group);
   }
 
   function table(title, rows) {

@@ -2,7 +2,6 @@
 "use strict";
 (() => {
   const { t, el, iconButton } = Lab;
-  const tabs = ["chat", "default", "notebook", "logits", "parameters", "model", "session"];
   const rows = () => [
     [t("keys.chat"), [
       ["Enter", t("keys.send")], ["Shift+Enter", t("keys.newline")], ["Esc", t("keys.stop")], ["Alt+N", t("keys.new")],
@@ -30,7 +29,7 @@
   document.addEventListener("keydown", (event) => {
     if (event.altKey && !event.ctrlKey && !event.metaKey && /^Digit[1-7]$/.test(event.code)) {
       event.preventDefault();
-      Lab.openTab(tabs[Number(event.code.slice(5)) - 1]);
+      Lab.openTab(Lab.start.tabs[Number(event.code.slice(5)) - 1]);
     } else if (event.key === "?" && !typing(event.target)) {
       event.preventDefault();
       Lab.shortcuts();
