@@ -313,6 +313,29 @@ def test_one_call_where_no_more_are_wished(server: Server, http: httpx.Client) -
         server.load(reply=REPLY)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_would_not_be_told_is_not_generated(server: Server, http: httpx.Client, stream: bool) -> None:
+    """The model calls one tool after another for ever; the answer ends where the second call begins."""
+    calls = "".join(f'<tool_call>\n{{"name": "look", "arguments": {{"at": {n}}}}}\n</tool_call>' for n in range(9))
+    server.load(reply=calls, end=False, delay=0.001, n_ctx=8192)
+    function = {"name": "look", "description": "Looks."}
+    body = {"messages": ASK["messages"], "tools": [{"type": "function", "function": function}], "n": 2}
+    body |= {"parallel_tool_calls": False, "max_tokens": 4000, "stream": stream}
+    try:
+        answer = http.post("/v1/chat/completions", json={**body, "stream_options": {"include_usage": True}})
+        lines = (
+            [line[6:] for line in answer.text.splitlines() if line.startswith("data: {")] if stream else [answer.text]
+        )
+        data = [json.loads(line) for line in lines]
+        ends = [c["finish_reason"] for one in data for c in one["choices"] if c["finish_reason"]]
+        assert ends == ["tool_calls"] * 2
+        assert 20 < data[-1]["usage"]["completion_tokens"] < 2000
+        told = "".join(lines).replace("\\", "")
+        assert told.count('"name":"look"') == 2
+    finally:
+        server.load(reply=REPLY)
+
+
 def test_anthropic_errors_have_their_shape(http: httpx.Client) -> None:
     for body in (
         {"messages": ASK["messages"]},

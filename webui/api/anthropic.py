@@ -17,11 +17,11 @@ from webui.api.body import StrictRoute
 from webui.api.choosing import chosen
 from webui.api.errors import ApiError, describe
 from webui.api.generations import Generations
-from webui.api.openai import collect
+from webui.api.openai import collect, speeches
 from webui.api.prepare import Prepared, prepare
 from webui.api.schemas import Body, ChatBody
-from webui.api.speech import Speech, parsed_arguments
-from webui.api.stream import EventStream, failure, stream
+from webui.api.speech import parsed_arguments
+from webui.api.stream import Answering, EventStream, failure, stream
 from webui.api.turns import ask
 from webui.chat.tools import CallStart, Part, Text, Thoughts
 from webui.services import Services
@@ -86,7 +86,7 @@ def router(services: Services, generations: Generations) -> APIRouter:
     async def messages(request: Request, body: MessagesBody) -> Response:
         prepared, answering = await ask(services, generations, request, chat_body(body))
         if body.stream:
-            return EventStream(stream(answering, _Writer(prepared)))
+            return EventStream(stream(answering, _Writer(prepared, answering)))
         try:
             choices, _ = await collect(answering, prepared)
         finally:
@@ -213,9 +213,9 @@ def _whole(prepared: Prepared, choice: Choice) -> dict[str, Any]:
 class _Writer:
     """Blocks open and close one after another: thoughts, text, calls."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared, answering: Answering) -> None:
         self._prepared = prepared
-        self._speech = Speech(prepared.tooling)
+        (self._speech,) = speeches(prepared, answering)
         self._index = -1
         self._open = ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -56,7 +57,7 @@ async def answer(prepared: Prepared, answering: Answering) -> Response:
     """Streamed or whole."""
     head = Head.new(prepared.kind, prepared.model)
     if prepared.stream:
-        return EventStream(stream(answering, _Writer(head, prepared)))
+        return EventStream(stream(answering, _Writer(head, prepared, answering)))
     try:
         return Response(await _collect(answering, head, prepared), media_type="application/json")
     finally:
@@ -66,15 +67,14 @@ async def answer(prepared: Prepared, answering: Answering) -> Response:
 class _Writer:
     """Turns events into chunks, choice by choice."""
 
-    def __init__(self, head: Head, prepared: Prepared) -> None:
+    def __init__(self, head: Head, prepared: Prepared, answering: Answering) -> None:
         self.chunks = Chunks(head, prepared.made())
         self._prepared = prepared
         self._finished: list[tuple[int, Finished]] = []
         self._n = prepared.n
         self._detail = _detail(prepared)
         self._placed = [len(prepared.echo(choice)) for choice in range(prepared.choices)]
-        chat = prepared.kind == "chat"
-        self._speeches = [Speech(prepared.tooling) for _ in range(prepared.choices)] if chat else []
+        self._speeches = speeches(prepared, answering) if prepared.kind == "chat" else []
 
     def begin(self) -> bytes:
         choices = range(self._prepared.choices)
@@ -117,9 +117,15 @@ class _Writer:
             logprobs = None
 
 
+def speeches(prepared: Prepared, answering: Answering) -> list[Speech]:
+    """One for each choice. Where all choices of a generation have said what may be told, it ends."""
+    n = prepared.n
+    return [Speech(prepared.tooling, partial(answering.over, choice // n, n)) for choice in range(prepared.choices)]
+
+
 async def collect(answering: Answering, prepared: Prepared) -> tuple[list[Choice], list[tuple[int, Finished]]]:
     """All choices, complete."""
-    choices = [Choice(Speech(prepared.tooling)) for _ in range(prepared.choices)]
+    choices = [Choice(speech) for speech in speeches(prepared, answering)]
     finished: list[tuple[int, Finished]] = []
     async for batch in answering.batches():
         for number, event in batch:

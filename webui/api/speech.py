@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +23,11 @@ class Tooling:
 
 
 class Speech:
-    """Takes the events of one choice, gives parts. Without tools a token's text is a part as it is."""
+    """Takes the events of one choice, gives parts. Without tools a token's text is a part as it is. `on_over` is called
+    once nothing more will be told, which may be long before the model ends by itself."""
 
-    def __init__(self, tooling: Tooling | None) -> None:
+    def __init__(self, tooling: Tooling | None, on_over: Callable[[], None] | None = None) -> None:
+        self._on_over = on_over
         self._parser: ToolParser | None = None
         self._most = tooling.most if tooling is not None else None
         self._enough = False
@@ -45,17 +47,26 @@ class Speech:
 
     def end(self, event: Finished) -> list[Part]:
         if self._parser is not None:
-            return self._within([*(self._parser.feed(event.text) if event.text else []), *self._parser.finish()])
-        return [Text(event.text)] if event.text else []
+            parts = self._within([*(self._parser.feed(event.text) if event.text else []), *self._parser.finish()])
+        else:
+            parts = [Text(event.text)] if event.text else []
+        self._over()
+        return parts
 
     def _within(self, parts: list[Part]) -> list[Part]:
         kept: list[Part] = []
         for part in parts:
-            if isinstance(part, CallStart) and self._most is not None and part.index >= self._most:
+            if isinstance(part, CallStart) and part.index == self._most and not self._enough:
                 self._enough = True
+                self._over()
             if not self._enough:
                 kept.append(part)
         return kept
+
+    def _over(self) -> None:
+        on_over, self._on_over = self._on_over, None
+        if on_over is not None:
+            on_over()
 
 
 def delta(part: Part) -> dict[str, Any]:

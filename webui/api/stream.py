@@ -41,6 +41,7 @@ class Answering:
         self.gone = False
         self._client = gone
         self._waiting: Batch = []
+        self._over = [0] * len(generations)
         self._watcher = asyncio.ensure_future(self._watch(gone))
         self._pumps: list[asyncio.Future[None]] = []
         self._merged: asyncio.Queue[Batch] = asyncio.Queue()
@@ -68,6 +69,12 @@ class Answering:
             yield batch
         async for batch in self._batches():
             yield batch
+
+    def over(self, number: int, choices: int) -> None:
+        """One more of a generation's choices will tell nothing new: with the last of them it ends."""
+        self._over[number] += 1
+        if self._over[number] >= choices:
+            self.generations[number].cancel()
 
     async def close(self) -> None:
         """The request is over: stop what still runs."""
