@@ -62,7 +62,7 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def run(self, work: Coroutine[Any, Any, T], seconds: float = 60) -> T:
+    def run(self, work: Coroutine[Any, Any, T], seconds: float = 300) -> T:
         """Do something on the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(seconds)
 
