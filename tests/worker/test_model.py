@@ -84,14 +84,6 @@ def test_json_comes_out_as_json(model):
     assert set(json.loads(text_of(events))) == {"name", "age"}
 
 
-def test_guessing_ahead_says_the_same(model):
-    prompt = "one two three four five six seven eight. one two three four five six seven eight. one two"
-    plain = model.generate(prompt, max_tokens=30, ignore_eos=True)
-    quick = model.generate(prompt, max_tokens=30, ignore_eos=True, lookup=6)
-    assert text_of(quick)[:40] == text_of(plain)[:40]
-    assert quick[-1]["tokens"] == 30
-
-
 def test_cancel_in_the_middle_of_a_long_prompt(model):
     model.start("long", "word " * 1400, max_tokens=5)
     model.wait_for("events")
@@ -101,19 +93,6 @@ def test_cancel_in_the_middle_of_a_long_prompt(model):
     assert last["reason"] == "cancelled" and last["tokens"] == 0
     assert last["context_used"] < last["prompt_tokens"]
     assert time.monotonic() - start < 5
-
-
-def test_a_score_agrees_with_the_logits(model):
-    import numpy as np
-
-    text = "The capital of France is Paris"
-    score, _ = model.ask("score", prompt=text, top=5)
-    prefix, row = model.ask("logits", prompt=score["tokens"][:-1])
-    logits = np.frombuffer(row, np.float32).astype(np.float64)
-    logprob = logits[score["tokens"][-1]] - logits.max() - np.log(np.exp(logits - logits.max()).sum())
-    assert score["logprobs"][-1] == pytest.approx(logprob, abs=0.6)
-    assert len(score["top"][-1]) == 5 and score["top"][-1][0][1] >= score["logprobs"][-1]
-    assert prefix["tokens"] == score["tokens"][:-1]
 
 
 def test_quantised_keys_and_values_and_a_smaller_context(starter_path):
