@@ -78,7 +78,8 @@ class GenerationRequest:
     min_tokens        nothing ends the reply before it has so many tokens, save a constraint that allows no more.
     prompt            text (special tokens written in it are read as such) or token ids.
     negative_prompt   the prompt the `guidance` stage of the chain steers away from (takes a second slot).
-    alternatives      the top N raw and final candidates of every token.
+    alternatives      what is told of every token beside its own final probability: None nothing, 0 the model's own view
+                      of it (raw, rank, entropy), N also the N likeliest candidates. Each token pays for it.
     banned_strings    phrases that must not appear: the text rewinds to before one and goes on another way.
     loop_limit        stop with reason "loop" when the end of the text repeats itself this many times (0: never).
     max_seconds       stop with reason "time" after so long (0: never).
@@ -99,7 +100,7 @@ class GenerationRequest:
     ignore_eos: bool = False
     seed: int = -1
     n: int = 1
-    alternatives: int = 0
+    alternatives: int | None = None
     add_bos: bool = True
     special: bool = True
     echo_special: bool = False

@@ -41,6 +41,37 @@ def test_figures_of_a_token_are_the_rows_own():
     assert [a["raw"] for a in event["alternatives"]] == pytest.approx(sorted(raw)[-3:][::-1], rel=1e-4)
 
 
+def test_the_models_own_view_is_only_worked_out_where_it_is_asked_for():
+    bench = Bench()
+    bench.ask("hi", max_tokens=3)
+    figures = {"raw", "rank", "entropy", "alternatives"}
+    assert [figures & set(event) for event in bench.of(bench.last, "token")] == [set()] * 3
+    bench.ask("hi", max_tokens=3, alternatives=0)
+    assert [figures & set(event) for event in bench.of(bench.last, "token")] == [figures - {"alternatives"}] * 3
+
+
+def test_a_token_is_told_while_the_next_one_is_chosen_and_never_later():
+    bench = Bench()
+    bench.add("a", max_tokens=4)
+    told = []
+    for _ in range(6):
+        bench.scheduler.turn(wait=False)
+        told.append(len(bench.of("a", "token")))
+    # The first at once, the last with the end.
+    assert told == [1, 1, 2, 4, 4, 4]
+    assert bench.of("a")[-1]["kind"] == "finished"
+
+
+def test_a_token_is_told_at_once_while_another_prompt_is_read():
+    bench = Bench(slots=2)
+    bench.add("a", max_tokens=50)
+    bench.scheduler.turn(wait=False)
+    bench.add("b", list(range(1, 200)), max_tokens=1)
+    before = len(bench.of("a", "token"))
+    bench.scheduler.turn(wait=False)
+    assert len(bench.of("a", "token")) == before + 1
+
+
 def test_equal_seeds_give_equal_replies_and_others_do_not():
     bench = Bench(sharpness=0.0)
     replies = [bench.reply("hi", chain=FREE, seed=seed, max_tokens=20) for seed in (5, 5, 6)]

@@ -45,7 +45,7 @@ def read_options(services: Services, body: GenerationBody, info: ModelInfo | Non
         "stop": body.stop,
         "seed": -1 if body.seed is None else body.seed,
         "n": body.n or 1,
-        "alternatives": top or 0,
+        "alternatives": top,
         "echo_special": body.skip_special_tokens is False,
         "banned_strings": body.banned_strings,
         "max_tokens_per_second": body.max_tokens_second or 0.0,

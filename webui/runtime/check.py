@@ -56,7 +56,8 @@ def check_request(request: GenerationRequest, info: ModelInfo) -> None:
     number(request.min_tokens, "min_tokens", 0, 1 << 40)
     number(request.seed, "seed", -1, MAX_SEED)
     number(request.n, "n", 1, MAX_CHOICES)
-    number(request.alternatives, "alternatives", 0, MAX_ALTERNATIVES)
+    if request.alternatives is not None:
+        number(request.alternatives, "alternatives", 0, MAX_ALTERNATIVES)
     if len(request.stop) > MAX_STOPS:
         raise BadValue(f"stop may have at most {MAX_STOPS} strings, not {len(request.stop)}.", param="stop")
     for stop in request.stop:

@@ -11,6 +11,7 @@ from webui.engines.base import NEVER, Aborted, AbortFlag, Chunk, Engine, Row
 
 SLOW = 0.3
 """A call that takes longer is broken off for one cancelled request, though others must decode their token again."""
+BRIEF = 0.1
 IDLE: frozenset[Any] = frozenset(["idle"])
 
 
@@ -48,6 +49,11 @@ class Calls:
             function()
         finally:
             self._since = 0.0
+
+    @property
+    def was_brief(self) -> bool:
+        """Whether the last call took no longer than a token may be told late for the sake of all that follow."""
+        return self._last_seconds <= BRIEF
 
     # Used by other threads
 

@@ -50,7 +50,9 @@ def make_job(id: Any, data: Mapping[str, Any], engine: Engine, grammars: Grammar
     except (KeyError, TypeError, AttributeError) as error:
         raise BadValue(f"The request is not understood: {error}.") from error
     for name, (low, high) in _RANGES.items():
-        _check_number(name, getattr(request, name), low, high)
+        value = getattr(request, name)
+        if value is not None or name != "alternatives":
+            _check_number(name, value, low, high)
     for name in _FLAGS:
         if not isinstance(getattr(request, name), bool):
             raise BadValue(f"{name} must be true or false.", param=name)

@@ -64,7 +64,7 @@ class Sequence:
     history: History
     state: State = field(default_factory=State)
     reply: Reply = field(default_factory=Reply)
-    trace: CompactTrace = field(default_factory=lambda: CompactTrace(0))
+    trace: CompactTrace | None = None
     constraint: Constraint | None = None
     twin: Sequence | None = None
     leader: Sequence | None = None
@@ -115,7 +115,7 @@ def make_sequences(job: Job, vocabulary: Vocabulary, special_tokens: tuple[str, 
             History(job.prompt),
             state=first if index == 0 else State(job.seed + index, vocabulary),
             reply=Reply(index, request.stop, request.banned_strings, splitter, request.min_tokens),
-            trace=CompactTrace(request.alternatives),
+            trace=None if request.alternatives is None else CompactTrace(request.alternatives),
             constraint=job.constraint.copy() if job.constraint is not None else None,
         )
         if job.negative is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from webui.engines.base import Engine
@@ -13,6 +14,7 @@ from webui.worker.jobs import Sequence
 from webui.worker.reply import Point
 
 Event = dict[str, Any]
+Emit = Callable[[list[Any]], None]
 
 
 def queued(place: int) -> Event:
@@ -53,6 +55,28 @@ def finished(sequence: Sequence, reason: str) -> list[Event]:
         "generation_seconds": now - sequence.prompt_done if sequence.prompt_done else 0.0,
     }
     return [*sequence.reply.out, last]
+
+
+class Outbox(list[Any]):
+    """Events on their way out, each as [id, event]."""
+
+    def __init__(self, emit: Emit) -> None:
+        super().__init__()
+        self._emit = emit
+        self.urgent = False
+        """Whether somebody's first token is among them."""
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether they only say how replies go on."""
+        return not self.urgent and all(event["kind"] == "token" for _, event in self)
+
+    def flush(self) -> None:
+        if self:
+            events = list(self)
+            self.clear()
+            self.urgent = False
+            self._emit(events)
 
 
 class Writer:

@@ -17,13 +17,12 @@ from webui.errors import Overloaded, WebUIError
 from webui.worker.calls import IDLE, Calls
 from webui.worker.jobs import Job, Sequence, make_sequences
 from webui.worker.limits import guess
-from webui.worker.output import Writer, failed, finished, queued
+from webui.worker.output import Emit, Outbox, Writer, failed, finished, queued
 from webui.worker.picking import Picker, make_vocabulary
 from webui.worker.shelf import Shelf
 from webui.worker.slots import COPYING, Slot, as_tokens, next_cut
 from webui.worker.store import Store
 
-Emit = Callable[[list[Any]], None]
 Call = Callable[[], None]
 
 MAX_WAITING = 1024
@@ -35,7 +34,6 @@ class Scheduler:
     def __init__(self, engine: Engine, abort: AbortFlag, emit: Emit, store: Store | None = None) -> None:
         self._engine = engine
         self.calls = Calls(engine, abort)
-        self._emit = emit
         self._vocabulary = make_vocabulary(engine)
         self._writer = Writer(engine)
         self._picker = Picker(self._writer, engine.info.n_vocab)
@@ -47,7 +45,7 @@ class Scheduler:
         self._running: list[Sequence] = []
         self._cancelled: list[Any] = []
         self._changes: list[Call] = []
-        self._events: list[Any] = []
+        self._events = Outbox(emit)
         self._chunks = 0
 
     # Used by other threads
@@ -86,7 +84,8 @@ class Scheduler:
             self._shelf.forget_all()
             self._admit()
         worked = self._step() | self._read()
-        self._flush()
+        if not self._may_tell_later():
+            self._events.flush()
         return worked or self._settle()
 
     def _patience(self) -> float | None:
@@ -200,11 +199,9 @@ class Scheduler:
         request = sequence.job.request
         if request is None or not request.lookup or sequence.alone or sequence.reply.watches:
             return []
-        left = (
-            0
-            if self._engine.grid == NEVER
-            else min(request.lookup, sequence.job.limit - sequence.count - 1, self._engine.max_rows - 1)
-        )
+        if self._engine.grid == NEVER:
+            return []
+        left = min(request.lookup, sequence.job.limit - sequence.count - 1, self._engine.max_rows - 1)
         return guess(sequence.history.tokens, left) if left > 0 else []
 
     def _run_batch(self, batch: list[Sequence], drafts: dict[Sequence, list[int]]) -> None:
@@ -220,6 +217,7 @@ class Scheduler:
         except EngineError as error:
             self._refuse(batch, error)
             return
+        self._events.flush()
         if rows is None:
             return
         if drafts and batch[0] in drafts:
@@ -301,6 +299,7 @@ class Scheduler:
             self._finish(leader, "length")
         else:
             self._running.append(leader)
+            self._events.urgent = True
             self._advance(leader, leader.row, leader.twin.row if leader.twin is not None else None)
 
     def _advance(self, sequence: Sequence, row: Row, negative: Row | None) -> None:
@@ -382,10 +381,11 @@ class Scheduler:
         for sequence in list(job.sequences):
             self._forget(sequence)
 
-    def _flush(self) -> None:
-        if self._events:
-            events, self._events = self._events, []
-            self._emit(events)
+    def _may_tell_later(self) -> bool:
+        """Whether the news can wait for the end of the next batch: the engine's other threads then pause, and the
+        page's process has a core for itself, which it would take from them during a batch."""
+        next_is_brief = self._running and not self._reading and self.calls.was_brief
+        return bool(next_is_brief) and self._events.may_wait and self._patience() == 0.0
 
     def _settle(self) -> bool:
         """While nobody waits, read generated text again as a prompt, so that the next message pays only for itself."""
