@@ -114,6 +114,13 @@ async def test_a_drawn_seed_is_reported(bench: Bench) -> None:
     bench.settings = replace(bench.settings, seed=-1)
     await bench.exchange("a", "b")
     assert bench.runtime.streams[0].request.seed == bench.path[1].meta["seed"] >= 0
+    assert not bench.runtime.streams[0].request.deterministic
+
+
+async def test_a_seed_that_was_chosen_gives_the_same_reply_whatever_else_runs(bench: Bench) -> None:
+    await bench.exchange("a", "b")
+    request = bench.runtime.streams[0].request
+    assert request.seed == 7 and request.deterministic
 
 
 async def test_stop_keeps_the_partial_and_its_figures(bench: Bench) -> None:

@@ -49,7 +49,7 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplySettings:
-    """How the next reply is to be made."""
+    """How the next reply is to be made. With a seed of its own it is made so that it can be had again, to the token."""
 
     chain: tuple[Step, ...]
     seed: int = -1
@@ -296,6 +296,7 @@ class Conversations:
             alternatives=ALTERNATIVES,
             reasoning="auto",
             conversation=f"chat-{reply.chat}",
+            deterministic=settings.seed >= 0,
         )
         stream = self._streams[reply.chat] = models.generate(request)
         return stream

@@ -67,7 +67,12 @@ async def write_on(
     stream = None
     try:
         request = GenerationRequest(
-            prompt=prompt, chain=settings.chain, seed=settings.seed, max_tokens=settings.max_tokens, stop=settings.stop
+            prompt=prompt,
+            chain=settings.chain,
+            seed=settings.seed,
+            max_tokens=settings.max_tokens,
+            stop=settings.stop,
+            deterministic=settings.seed >= 0,
         )
         stream = models.generate(request)
         running.add(stream)
