@@ -117,7 +117,7 @@ class Reply:
         if self.trace:
             meta["traced"] = True
         if self.misses:
-            meta["fallback"] = [miss.as_data() for miss in self.misses]
+            meta["fallback"] = [{**miss.as_data(), "values": dict(miss.values)} for miss in self.misses]
         if self.problem:
             meta["problem"] = self.problem
         if self.base:

@@ -76,6 +76,8 @@ class ChatWords:
             return [self._figure("reason", self.words("reason.interrupted"), "reason.interrupted.help")]
         if meta.get("edited"):
             return [self._figure("reason", self.words("figure.edited"), "figure.edited.help")]
+        if meta.get("reason") == "fallback_text":
+            return [self._figure("reason", self.words("reason.fallback_text"), "reason.fallback_text.help")]
         if "tokens" not in meta:
             return []
         shown = []
@@ -121,8 +123,13 @@ class ChatWords:
         return str(node.meta.get("model") or self.words("chat.model"))
 
     def _notice(self, node: Node) -> str:
+        """What the reader must know of how this was made: what the model did not see, and who did not answer."""
         dropped = int(node.meta.get("dropped") or 0)
-        return self.words.count("chat.dropped", dropped) if dropped else ""
+        told = [self.words.count("chat.dropped", dropped)] if dropped else []
+        for miss in node.meta.get("fallback") or ():
+            reason = self.words.problem(miss["code"], miss["message"], miss.get("values", {}))
+            told.append(self.words("chat.missed", name=miss["model"], reason=reason))
+        return " ".join(told)
 
     def _stage(self, reply: Reply) -> str:
         words = self.words

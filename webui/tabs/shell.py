@@ -45,10 +45,15 @@ class Shell:
         aside = services.conversations.history.set_aside
         if aside is not None:
             notices.append(words("notice.chats_aside", name=aside.name))
-        if services.preferences.set_aside is not None:
-            notices.append(words("notice.settings_aside", name=services.preferences.set_aside.name))
-        if services.preferences.ignored:
-            notices.append(words("notice.settings_ignored", names=", ".join(services.preferences.ignored)))
+        for key, kept in (("settings", services.preferences), ("models", services.model_settings)):
+            if kept.set_aside is not None:
+                notices.append(words(f"notice.{key}_aside", name=kept.set_aside.name))
+            if kept.ignored:
+                notices.append(words(f"notice.{key}_ignored", names=", ".join(kept.ignored)))
+        order = services.fallback_settings.problem
+        if order is not None:
+            reason = words.problem(order.code, order.message, order.values)
+            notices.append(words("notice.fallback_problem", reason=reason))
         return notices
 
 
