@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
 from tests.api.conftest import Server
+from webui.api.options import read_options
+from webui.api.schemas import CompletionBody
+from webui.services import Services
 
 REPLY = "Hello there, дорогой 🙂 друг!"
 
@@ -175,3 +178,14 @@ def test_internal_routes(http: httpx.Client) -> None:
     assert http.post("/v1/internal/encode", json={"text": ""}).json()["length"] == 0
     assert http.post("/v1/internal/decode", json={"tokens": encoded["tokens"]}).json()["text"] == "Say 🙂"
     assert http.post("/v1/internal/token-count", json={"text": "Say 🙂"}).json()["length"] == encoded["length"]
+
+
+def test_guesses_and_loops_reach_the_engine(http: httpx.Client) -> None:
+    body = CompletionBody.model_validate({"prompt": "x", "loop_limit": 5, "prompt_lookup_num_tokens": 40})
+    options = read_options(cast(Services, None), body, None, None)
+    assert (options.fields["loop_limit"], options.fields["lookup"], options.notes) == (5, 16, ())
+    data = ask(http, prompt=f"{REPLY} {REPLY}", prompt_lookup_num_tokens=6)
+    assert data["choices"][0]["text"] == REPLY and "not_applied" not in data
+    for name in ("loop_limit", "prompt_lookup_num_tokens"):
+        refused = http.post("/v1/completions", json={"prompt": "x", name: -1})
+        assert refused.status_code == 400 and refused.json()["error"]["param"] == name

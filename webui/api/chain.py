@@ -16,7 +16,6 @@ NATIVE = frozenset({"banned_strings"})
 _IGNORED: Mapping[str, tuple[object, ...]] = {
     "length_penalty": (1,),
     "early_stopping": (False,),
-    "prompt_lookup_num_tokens": (0,),
     "best_of": (1,),
     "suffix": ("",),
 }

@@ -19,6 +19,8 @@ MAX_TOP = 20
 MAX_SCHEMA = 64 << 10
 MAX_SCHEMA_DEPTH = 32
 MAX_TOKENS = 1 << 24
+MAX_LOOKUP = 16
+"""More guesses at once cost more than they gain; whoever asks for more gets so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ def read_options(services: Services, body: GenerationBody, info: ModelInfo | Non
         "max_tokens_per_second": body.max_tokens_second or 0.0,
         "max_seconds": max(body.t_max_predict_ms or 0.0, 0.0) / 1000,
         "deterministic": bool(body.deterministic),
+        "loop_limit": body.loop_limit or 0,
+        "lookup": min(body.prompt_lookup_num_tokens or 0, MAX_LOOKUP),
         **constraint(body),
     }
     if body.negative_prompt and any(step.sampler == "guidance" for step in foreign.steps):

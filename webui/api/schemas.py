@@ -97,6 +97,17 @@ class GenerationBody(Body):
     response_format: ResponseFormat | None = None
     max_tokens_second: float | None = Field(None, ge=0, le=1e6)
     t_max_predict_ms: float | None = Field(None, le=1e9)
+    loop_limit: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="ends the answer when its end says the same thing this many times over; 0: never",
+    )
+    prompt_lookup_num_tokens: int | None = Field(
+        None,
+        ge=0,
+        description="how many tokens to guess ahead from the text so far: quicker where it repeats its prompt",
+    )
     deterministic: bool | None = Field(None, description="equal requests give equal answers, whatever else runs")
 
 
