@@ -45,11 +45,14 @@ class Shell:
         aside = services.conversations.history.set_aside
         if aside is not None:
             notices.append(words("notice.chats_aside", name=aside.name))
-        for key, kept in (("settings", services.preferences), ("models", services.model_settings)):
+        for kept, moved, lost in (
+            (services.preferences, "notice.settings_aside", "notice.settings_ignored"),
+            (services.model_settings, "notice.models_aside", "notice.models_ignored"),
+        ):
             if kept.set_aside is not None:
-                notices.append(words(f"notice.{key}_aside", name=kept.set_aside.name))
+                notices.append(words(moved, name=kept.set_aside.name))
             if kept.ignored:
-                notices.append(words(f"notice.{key}_ignored", names=", ".join(kept.ignored)))
+                notices.append(words(lost, names=", ".join(kept.ignored)))
         order = services.fallback_settings.problem
         if order is not None:
             reason = words.problem(order.code, order.message, order.values)
