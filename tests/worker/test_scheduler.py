@@ -72,6 +72,23 @@ def test_a_token_is_told_at_once_while_another_prompt_is_read():
     assert len(bench.of("a", "token")) == before + 1
 
 
+def test_short_prompts_are_read_in_one_turn_and_long_ones_a_chunk_at_a_time():
+    bench = Bench(slots=4)
+    for number in range(3):
+        bench.add(number, list(range(1, 20 + number)), max_tokens=5)
+    bench.scheduler.turn(wait=False)
+    assert [len(bench.of(number, "token")) for number in range(3)] == [1, 1, 1]
+    assert [len(batch) for batch in bench.engine.batches] == [1, 1, 1]
+    bench.scheduler.turn(wait=False)
+    assert len(bench.engine.batches[-1]) == 3
+
+    long = 3 * bench.engine.chunk
+    bench.add("long", list(range(1, long + 1)), max_tokens=1)
+    before = bench.engine.prompt_tokens
+    bench.scheduler.turn(wait=False)
+    assert 0 < bench.engine.prompt_tokens - before <= bench.engine.chunk
+
+
 def test_equal_seeds_give_equal_replies_and_others_do_not():
     bench = Bench(sharpness=0.0)
     replies = [bench.reply("hi", chain=FREE, seed=seed, max_tokens=20) for seed in (5, 5, 6)]

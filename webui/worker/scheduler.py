@@ -1,7 +1,7 @@
 """Continuous batching: one thread owns the engine and gives every sequence its turn.
 
-Each turn: take what is new, one batch with a token of every running sequence, one chunk of a waiting prompt, then the
-chain, the text and the events for each row. Knows nothing of sockets: events leave through `emit`; `add`, `call`,
+Each turn: take what is new, one batch with a token of every running sequence, a chunk's worth of waiting prompts; then
+the chain, the text and the events for each row. Knows nothing of sockets: events leave through `emit`; `add`, `call`,
 `change`, `cancel` and `calls.busy` are the only things other threads may use.
 """
 
@@ -19,15 +19,14 @@ from webui.worker.jobs import Job, Sequence, make_sequences
 from webui.worker.limits import guess
 from webui.worker.output import Emit, Outbox, Writer, failed, finished, queued
 from webui.worker.picking import Picker, make_vocabulary
+from webui.worker.reading import ReadingOrder
 from webui.worker.shelf import Shelf
-from webui.worker.slots import COPYING, Slot, as_tokens, next_cut
+from webui.worker.slots import COPYING, Slot, as_tokens
 from webui.worker.store import Store
 
 Call = Callable[[], None]
 
 MAX_WAITING = 1024
-OLDEST_FIRST = 4
-"""Every so many prompt chunks go to the prompt that waits longest; the others to the one that has least left."""
 
 
 class Scheduler:
@@ -46,7 +45,7 @@ class Scheduler:
         self._cancelled: list[Any] = []
         self._changes: list[Call] = []
         self._events = Outbox(emit)
-        self._chunks = 0
+        self._order = ReadingOrder(engine)
 
     # Used by other threads
 
@@ -243,13 +242,16 @@ class Scheduler:
             self._engine.keep(sequence.slot.index, sequence.position)
 
     def _read(self) -> bool:
-        """The next chunk of one prompt."""
-        if not self._reading:
-            return False
-        self._chunks += 1
-        sequence = self._reading[0]
-        if self._chunks % OLDEST_FIRST:
-            sequence = min(self._reading, key=lambda s: len(s.prompt) - s.read)
+        """Chunks of waiting prompts, each a batch of its own."""
+        worked = False
+        self._order.begin_turn()
+        while (found := self._order.next(self._reading)) is not None and self._read_chunk(*found):
+            self._events.flush()
+            worked = True
+        return worked or found is not None
+
+    def _read_chunk(self, sequence: Sequence, end: int) -> bool:
+        """False if it was broken off."""
         job, slot = sequence.job, sequence.slot
         assert slot is not None, "who reads has a slot"
         start, length = sequence.read, len(sequence.prompt)
@@ -257,19 +259,15 @@ class Scheduler:
             self._prompt_read(sequence, slot.content.row)
             return True
         whole = job.on_rows is not None
-        if whole:
-            end = min(length, start + self._engine.max_rows)
-        else:
-            end = next_cut(start, length, self._engine.chunk, self._engine.grid)
         wanted: Wanted = "all" if whole else "last" if end == length else "none"
         tokens = sequence.prompt[start:end].tolist()
         try:
             rows = self.calls.decode([Chunk(slot.index, start, tokens, wanted, prompt=True)], frozenset([job.id]))
         except EngineError as error:
             self._refuse([sequence], error)
-            return True
+            return False
         if rows is None:
-            return True
+            return False
         sequence.read = end
         if job.on_rows is not None:
             job.on_rows(job, start, rows)
