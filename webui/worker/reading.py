@@ -26,7 +26,7 @@ class ReadingOrder:
         self._left = self._chunk
 
     def next(self, reading: list[Sequence]) -> tuple[Sequence, int] | None:
-        """A sequence and where its chunk ends; where it stands, if its prompt is read. None: nothing more in this turn."""
+        """A sequence and where its chunk ends (where it stands, if it was read already). None: enough for this turn."""
         if not reading:
             return None
         oldest = self._count % OLDEST_FIRST == OLDEST_FIRST - 1
