@@ -15,6 +15,8 @@ from webui.worker.wire import Unpacker, pack
 
 GREEDY = [{"sampler": "top_k", "values": {"top_k": 1}}]
 Header = dict[str, Any]
+PATIENCE = 120.0
+"""Seconds; a busy machine may take long."""
 
 
 class WorkerProcess:
@@ -37,7 +39,7 @@ class WorkerProcess:
     def send(self, kind: str, **fields: Any) -> None:
         self.socket.sendall(pack({"type": kind, **fields}))
 
-    def frame(self, *, seconds: float = 20.0, heartbeats: bool = False) -> tuple[Header, bytes]:
+    def frame(self, *, seconds: float = PATIENCE, heartbeats: bool = False) -> tuple[Header, bytes]:
         end = time.monotonic() + seconds
         while True:
             while self._frames:
@@ -50,7 +52,7 @@ class WorkerProcess:
                 raise EOFError("the worker closed its socket: " + self.last_words())
             self._frames.extend(self._unpacker.feed(data))
 
-    def wait_for(self, kind: str, *, seconds: float = 20.0, **fields: Any) -> tuple[Header, bytes]:
+    def wait_for(self, kind: str, *, seconds: float = PATIENCE, **fields: Any) -> tuple[Header, bytes]:
         while True:
             header, blob = self.frame(seconds=seconds, heartbeats=kind == "heartbeat")
             if header["type"] == kind and all(header.get(name) == value for name, value in fields.items()):
@@ -59,7 +61,7 @@ class WorkerProcess:
 
     def load(self, *, path: str = "script", engine: str = "fake", options: Any = None, **spec: Any) -> Header:
         self.send("load", spec={"path": path, "engine": engine, "options": options or {}, **spec})
-        header, _ = self.wait_for("ready", seconds=60)
+        header, _ = self.wait_for("ready")
         info: Header = header["info"]
         return info
 
@@ -67,7 +69,7 @@ class WorkerProcess:
         self.send(kind, id=id, **fields)
         return self.wait_for("reply", id=id)
 
-    def events(self, ids: set[Any], *, seconds: float = 60.0) -> dict[Any, list[Header]]:
+    def events(self, ids: set[Any], *, seconds: float = PATIENCE) -> dict[Any, list[Header]]:
         """All events of some requests, once each of them failed or has finished all its choices."""
         told: dict[Any, list[Header]] = {id: [] for id in ids}
         open_choices = {id: self._choices[id] for id in ids}
@@ -90,7 +92,7 @@ class WorkerProcess:
         self._choices = {**getattr(self, "_choices", {}), id: fields.get("n", 1)}
         self.send("generate", id=id, request={"chain": GREEDY, "prompt": prompt, **fields})
 
-    def generate(self, prompt: Any, *, id: Any = "one", seconds: float = 60.0, **fields: Any) -> list[Header]:
+    def generate(self, prompt: Any, *, id: Any = "one", seconds: float = PATIENCE, **fields: Any) -> list[Header]:
         self.start(id, prompt, **fields)
         return self.events({id}, seconds=seconds)[id]
 
