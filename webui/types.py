@@ -86,7 +86,7 @@ class GenerationRequest:
     max_tokens_per_second  slow down to this speed (0: as fast as it goes).
     reasoning         "" leaves the text alone; "auto" splits off what models think (<think>, Harmony, ...) as channels.
     grammar, json_schema, regex  at most one of them: what the reply must look like (GBNF, JSON text, a pattern).
-    lookup            how many tokens to guess ahead from the text so far (0: none); never changes what is chosen.
+    lookup            how many tokens to guess ahead from the text so far (0: none); the chances stay the model's own.
     conversation      only a hint for the prefix cache.
     deterministic     read the whole prompt again and decode alone, so that equal requests always give equal replies.
     """
