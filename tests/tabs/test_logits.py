@@ -160,6 +160,28 @@ async def test_a_row_of_another_model_is_never_mixed_in(page: Page) -> None:
     assert (await page.ask("look", prompt="hi"))["code"] == "model_not_loaded"
 
 
+async def test_a_walk_goes_on_when_its_model_was_loaded_again(page: Page, tmp_path: Path) -> None:
+    await page.ask("look", prompt="hi")
+    prompt = page.models.asked[0]
+    file = (await page.ask("save"))["file"]
+    page.models.info = None
+    assert (await page.ask("step", token=40))["code"] == "model_not_loaded"
+    page.models.info = replace(INFO, load_seconds=9.0)
+    told = await page.ask("step", token=40)
+    assert "error" not in told and page.models.asked[-1] == (*prompt, 40)
+    other = Page(tmp_path / "elsewhere")
+    other.models.info = replace(INFO, name="Other")
+    opened = await other.ask("load", file=file)
+    assert (await other.ask("step", token=40))["code"] == "look_other_model"
+    other.models.info = INFO
+    assert (await other.ask("step", token=40))["bars"] == told["bars"]
+    assert other.models.asked == [(*prompt, 40)], "what the file brought is not read"
+    fresh = await other.ask("look", prompt="hi")
+    assert other.models.calls == 2 and fresh["bars"] == opened["bars"]
+    keys = {row.model for row in other.looks.rows._rows.values()}
+    assert len(keys) > 1, "a file's rows are never taken for the model's own"
+
+
 async def test_a_walk_appends_by_id_and_multiplies(page: Page) -> None:
     await page.ask("look", prompt="abc")
     prompt = page.models.asked[0]

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,18 +55,22 @@ class Lexicon:
 
 @dataclass(slots=True)
 class Look:
-    """A prompt that was read, and where one went from there. `given` rows came with a file and need no model."""
+    """A prompt that was read, and where one went from there. `given` rows came with a file and need no model; others
+    are read from the load of a model whose key is `reads`.
+    """
 
     id: str
     lexicon: Lexicon
     prompt: str
     tree: Tree
     given: Mapping[int, Row] = field(default_factory=dict)
+    reads: str = ""
 
     @property
     def nbytes(self) -> int:
         """What it keeps beside the cache of rows."""
-        return sum(row.nbytes for row in self.given.values()) + (self.lexicon.texts.nbytes if self.given else 0)
+        texts = self.lexicon.texts
+        return sum(row.nbytes for row in self.given.values()) + (texts.nbytes if isinstance(texts, GivenNames) else 0)
 
 
 class Looks:
@@ -107,7 +111,7 @@ class Looks:
         lexicon = await self.lexicon()
         tokens, row = await self._models.logits(prompt, add_bos=add_bos)
         await self._put(lexicon, tokens, row)
-        return self._keep(Look(secrets.token_hex(8), lexicon, prompt, Tree(tuple(tokens))))
+        return self._keep(Look(secrets.token_hex(8), lexicon, prompt, Tree(tuple(tokens)), reads=lexicon.key))
 
     def open(self, saved: Saved) -> Look:
         """A look out of a file; it works without any model."""
@@ -126,16 +130,27 @@ class Looks:
             return kept
         if place in look.given:
             return await self._put(look.lexicon, tokens, look.given[place])
-        info = self._info()
-        if look.lexicon.key != model_key(info):
-            raise NoModel(
-                f"This step must be read again by {look.lexicon.model.name}: load it, or look again.",
-                code="look_other_model",
-                values={"name": look.lexicon.model.name},
-            )
+        await self._meet(look)
         length = len(look.tree.prompt)
         _, row = await self._models.logits(tokens[:length], add_bos=False, written=tokens[length:])
         return await self._put(look.lexicon, tokens, row)
+
+    async def _meet(self, look: Look) -> None:
+        """A look goes on with the model that is loaded if it is the one it began with: loaded again, or met again after
+        the look came out of a file. What a file brought never becomes a row of the model.
+        """
+        info, facts = self._info(), look.lexicon.model
+        if look.reads == model_key(info):
+            return
+        if (info.name, info.n_vocab, info.end_ids) != (facts.name, facts.size, facts.end_ids):
+            raise NoModel(
+                f"This step must be read again by {facts.name}: load it, or look again.",
+                code="look_other_model",
+                values={"name": facts.name},
+            )
+        loaded = await self.lexicon()
+        look.reads = loaded.key
+        look.lexicon = replace(loaded, key=f"{loaded.key}\0{look.id}") if look.given else loaded
 
     def kept(self, look: Look, node: int) -> KeptRow | None:
         """The row of a position if it is at hand, made again from its file if it came with one."""
