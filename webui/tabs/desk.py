@@ -12,6 +12,7 @@ from webui.chosen import reply_settings
 from webui.runtime.client import Generation
 from webui.services import Services
 from webui.tabs.asking import words_for
+from webui.tabs.desk_tokens import TokensPanel
 from webui.tabs.keeping import Field, keep_fields
 from webui.tabs.labels import label
 from webui.tabs.pieces import Line
@@ -96,6 +97,7 @@ def build_default(services: Services) -> None:
             output = _box("default.output", "default-output", 22)
         buttons = Buttons("default", continues=True)
         line = Line(elem_id="default-line")
+        TokensPanel(services, "default", [prompt, output])
         keep_fields(
             services, "default", {"default_prompt": Field("default-prompt"), "default_output": Field("default-output")}
         )
@@ -120,6 +122,7 @@ def build_notebook(services: Services) -> None:
         text = _box("notebook.text", "notebook-text", 24)
         buttons = Buttons("notebook", continues=False)
         line = Line(elem_id="notebook-line")
+        TokensPanel(services, "notebook", [text])
         keep_fields(services, "notebook", {"notebook": Field("notebook-text")})
     buttons.look.click(None, [text], js="(text) => { Lab.look({ prompt: text }); }")
     desk = Desk(services, line, text, "notebook")

@@ -8,7 +8,7 @@ Lab.drawings.presets = (root, { server }) => {
   const news = el("p.problem", { id: "preset-news", role: "alert", hidden: true });
   const name = el("input", { type: "text", id: "preset-name", maxlength: "60", "aria-label": t("preset.name"), placeholder: t("preset.name"), title: t("preset.save.help") });
   const save = el("button.plain", { type: "submit", text: t("preset.save"), title: t("preset.save.help") });
-  const erase = el("button.plain", { type: "button", id: "preset-delete", text: t("preset.delete"), title: t("preset.delete.help"), onclick: remove });
+  const erase = el("button.plain", { type: "button", id: "preset-delete", hidden: true, text: t("preset.delete"), title: t("preset.delete.help"), onclick: remove });
   const file = el("input", { type: "file", id: "preset-file", accept: ".json,.yaml,.yml,.settings,.preset", hidden: true, onchange: take });
   const bring = el("button.plain", { type: "button", text: t("preset.import"), title: t("preset.import.help"), onclick: () => file.click() });
   root.append(

@@ -6,6 +6,7 @@
   let open = linked ? "chat" : Lab.start.tab;
   const page = document.documentElement;
   page.classList.add("opening");
+  const places = {}; // how far down each tab is read
 
   const watcher = new MutationObserver(() => {
     if (!document.querySelector(`${strip} [role=tab][id]`)) return;
@@ -19,7 +20,9 @@
     const button = target.closest?.(`${strip} [role=tab]`);
     const name = Lab.start.tabs.find((tab) => button?.id === `tab-${tab}-button`);
     if (!name || name === open) return;
+    places[open] = window.scrollY;
     open = name;
+    requestAnimationFrame(() => window.scrollTo(0, places[name] ?? 0));
     Lab.keep({ tab: name });
   });
 })();
