@@ -254,3 +254,10 @@ async def test_fit_uses_real_dimensions_and_this_machines_memory(hub: Hub) -> No
     assert advice.fit(offers[-1], roomy) is None
     exl2 = advice.offers(await hub.look(parse("maker/Tiny-exl2:4.0bpw"))).offers[0]
     assert (gpu := advice.fit(exl2, roomy)) is not None and gpu.values["where"] == "gpu" and not gpu.fits
+
+
+async def test_the_first_questions_may_come_all_at_once(hub: Hub) -> None:
+    for number in range(5):
+        make_impatient(5.0 + number)  # as if nobody had asked yet
+        views = await asyncio.gather(*(hub.look(parse("maker/Tiny-GGUF")) for _ in range(8)))
+        assert {view.repo for view in views} == {"maker/Tiny-GGUF"}

@@ -5,6 +5,7 @@ The only module that knows the library's exceptions. The library's HTTP client i
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -27,15 +28,14 @@ from webui.hub.reference import Reference
 
 _SIDE_ERRANDS = ("/api/agent-harnesses",)
 LONGEST_WAIT = 24 * 3600
+_SWITCH = threading.Lock()
+"""Two threads that ask for the first time at once: the second to switch would close the client the first one uses."""
 
 
 def make_impatient(seconds: float) -> None:
     """From now on the library gives up after `seconds`, reports 429 and 5xx at once, and runs no errands of its own."""
     from huggingface_hub import get_session, set_client_factory
     from huggingface_hub.utils._http import default_client_factory
-
-    if getattr(get_session(), "impatient", None) == seconds:
-        return
 
     def factory() -> Any:
         client: Any = default_client_factory()
@@ -60,7 +60,9 @@ def make_impatient(seconds: float) -> None:
         client.impatient = seconds
         return client
 
-    set_client_factory(factory)
+    with _SWITCH:
+        if getattr(get_session(), "impatient", None) != seconds:
+            set_client_factory(factory)
 
 
 def _transport_errors(client: Any) -> tuple[type[Exception], ...]:
