@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shutil
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ from typing import Any
 import uvicorn
 from playwright.async_api import Browser, Page, async_playwright
 
+from benchmarks.browser import Launch, launch
 from webui.building import build_services
 from webui.hub.library import Library
 from webui.services import Services
@@ -73,19 +73,16 @@ def main() -> None:
     parser.add_argument("--visits", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
-    chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    if chromium is None:
-        raise SystemExit("This needs Chromium on the PATH.")
+    chromium = launch()
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(Path(folder) / "gradio"))
         asyncio.run(_run(chromium, Path(folder), options.port, options.visits, options.rounds))
 
 
-async def _run(chromium: str, folder: Path, port: int, visits: int, rounds: int) -> None:
-    args = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+async def _run(chromium: Launch, folder: Path, port: int, visits: int, rounds: int) -> None:
     address = f"http://127.0.0.1:{port}/"
     async with _program(port, folder) as services, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=args)
+        browser = await playwright.chromium.launch(**chromium)
         await _opening(browser, address, visits)
         await _switching(browser, address, rounds)
         await _long_chat(browser, address, services)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.browser import launch
 from webui.hub.library import starter_model
 from webui.settings import ROOT
 
@@ -116,12 +116,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7991)
     parser.add_argument("--moves", type=int, default=25)
     options = parser.parse_args()
-    chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    if chromium is None:
-        raise SystemExit("This needs Chromium on the PATH.")
+    chromium = launch()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        args = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=chromium, args=args)
+        browser = playwright.chromium.launch(**chromium)
         for name, model in _models(Path(folder)).items():
             with _program(model, options.port, Path(folder) / "data" / name):
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
