@@ -86,6 +86,7 @@ Lab.drawings.logits = async (root, { server }) => {
       for (const name of ["look", "node", "row", "walk", "model"]) state[name] = answer[name];
       if (answer.chain) state.chain = answer.chain;
       if (answer.seed !== undefined) state.seed = answer.seed;
+      remember();
       root.classList.add("looked");
       for (const part of parts) part.arrived?.(answer);
       for (const part of parts) part.drawn?.(answer);
@@ -118,7 +119,23 @@ Lab.drawings.logits = async (root, { server }) => {
   // The chain, the seed or the coin moved: what was drawn from the old one is no longer true.
   function changed() {
     draws.stale();
+    remember();
     live();
+  }
+
+  // A page that is loaded again finds its walk again, as long as the server holds it.
+  function remember() {
+    const { look, node, chain, seed } = state;
+    if (look) sessionStorage.setItem("lab.look", JSON.stringify({ look, node, chain, seed }));
+  }
+
+  async function recall() {
+    const kept = JSON.parse(sessionStorage.getItem("lab.look") ?? "null");
+    if (!kept) return;
+    const answer = await ask({ ...view(), ...kept, ask: "go" });
+    if (answer.error || !answer.look || state.look || moving) return;
+    for (const name of ["chain", "seed"]) state[name] = kept[name];
+    arrive({ ...answer, chain: kept.chain, seed: kept.seed });
   }
 
   root.append(
@@ -128,6 +145,7 @@ Lab.drawings.logits = async (root, { server }) => {
   prompt.tools.append(take.root);
   funnel.structure();
 
+  if (!Lab.logits.wanted) await recall();
   const sent = () => {
     const { wanted } = Lab.logits;
     Lab.logits.wanted = null;

@@ -131,9 +131,11 @@ Lab.logits.paint = ({ state, w, format }, piece) => {
     const end = left + wide(Math.max(raw, final)) + 8;
     write(cut ? `${format.percent(raw)} · ${w("cut_by", { title: state.samplers[state.chain[cutBy][0]].title })}` : `${format.percent(raw)} → ${format.percent(final)}`, end, y + 16, sans(12), colour(cut ? "cut" : "ink-2"));
   });
-  stages.forEach(([stage, [name]], n) => {
+  stages.forEach(([stage, [name, values]], n) => {
     const y = headHeight + n * pitch * 2;
-    write(state.samplers[name].title, right + 20, y + 16, sans(13, 600), colour("ink"), "left", width - right - 40);
+    const [main] = state.samplers[name].params;
+    const value = main?.slider ? ` ${format.local(String(Number(Number(values[main.name]).toFixed(6))))}` : "";
+    write(`${state.samplers[name].title}${value}`, right + 20, y + 16, sans(13, 600), colour("ink"), "left", width - right - 40);
     write(stage.did, right + 20, y + 34, sans(12), colour("ink-2"), "left", width - right - 40);
   });
   write("Sampler Lab", width - 24, height - 14, sans(12, 600), colour("ink-3"), "right");

@@ -44,7 +44,7 @@ Lab.logits.walk = ({ state, w, format, move }) => {
     const caret = tokens.querySelector(".caret");
     tokens.scrollTop = caret.offsetTop - tokens.offsetTop + 26 - tokens.clientHeight;
     back.disabled = !walk.path.length;
-    product.textContent = walk.path.length ? w("product", { n: walk.product.steps, raw: walk.product.raw, final: walk.product.final }) : "";
+    product.textContent = walk.path.length ? w(walk.product.steps === 1 ? "product.one" : "product", { n: walk.product.steps, raw: walk.product.raw, final: walk.product.final }) : "";
     root.hidden = !walk.branches.length;
     refill(branches, treeKeys, walk.current, ...walk.branches.map((branch) => el(branch.here ? "li.here" : "li", { "data-node": String(branch.node) },
       el("span.steps", {}, ...branch.steps.map((step) => stepButton(step, step[0] === walk.current ? "current" : ""))),
