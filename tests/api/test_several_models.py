@@ -177,3 +177,48 @@ async def test_one_that_dies_does_not_disturb_the_others(begin: Callable[..., Se
         "a": True,
         "b": False,
     }
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_every_route_that_asks_a_model_honours_the_name(begin: Callable[..., Server], strict: bool) -> None:
+    server = begin(Shelf(), strict_model=strict)
+    load(server, "a")
+    load(server, "b", n_vocab=300)  # where a has 4096: its ids are others
+    asks: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("/tokenize", {"content": "some words"}),
+        ("/detokenize", {"tokens": [290]}),
+        ("/v1/internal/encode", {"text": "some words"}),
+        ("/v1/internal/decode", {"tokens": [290]}),
+        ("/v1/internal/token-count", {"text": "some words"}),
+        ("/v1/internal/score", {"text": "some words"}),
+        ("/v1/internal/logits", {"prompt": "some words"}),
+        ("/v1/internal/chain", {"prompt": "some words", "chain": [["top_k", {"top_k": 2}]]}),
+        ("/v1/internal/chat-prompt", {"messages": [{"role": "user", "content": "x"}]}),
+    )
+    seats = {seat.name: seat.models for seat in server.services.models._seats}
+    with server.client() as http:
+        for path, body in asks:
+            for name, used in (("b", "b"), ("a", "a"), ("gpt-4o", "a")):
+                before = {seat: models.used for seat, models in seats.items()}
+                answer = http.post(path, json={**body, "model": name})
+                if strict and name == "gpt-4o":
+                    assert answer.json()["error"]["code"] == "model_not_found", path
+                    continue
+                assert answer.status_code == 200, (path, answer.text)
+                moved = {seat for seat, models in seats.items() if models.used != before[seat]}
+                assert moved <= {used}, f"{path} asked {moved} for {name}"
+                assert moved or path == "/v1/internal/chat-prompt", "it needs no answer of the engine"
+        assert http.get("/props", params={"model": "b"}).json()["model_alias"] == "b"
+
+
+def test_unloading_takes_the_named_one_and_never_another(begin: Callable[..., Server]) -> None:
+    server = begin(Shelf())
+    load(server, "a")
+    load(server, "b")
+    with server.client() as http:
+        assert http.post("/v1/internal/model/unload", json={"model_name": "gpt-4o"}).status_code == 404
+        assert states(http) == {"a": "loaded", "b": "loaded"}
+        assert http.post("/v1/internal/model/unload", json={"model_name": "b"}).status_code == 200
+        assert states(http) == {"a": "loaded"}
+        assert http.post("/v1/internal/model/unload").status_code == 200
+        assert states(http) == {}
