@@ -59,7 +59,7 @@ class TokensPanel:
     async def _show(self, words: Words, text: str) -> Frame:
         models = self._services.models
         info = self._info()
-        tokens = await models.tokenize(text, add_bos=True)
+        tokens = await models.tokenize(text, add_bos=True) if text else []
         shown = tokens[-MOST_TOKENS:]
         pieces = await models.pieces(shown)
         first = len(tokens) - len(shown)
