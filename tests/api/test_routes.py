@@ -336,6 +336,43 @@ def test_what_would_not_be_told_is_not_generated(server: Server, http: httpx.Cli
         server.load(reply=REPLY)
 
 
+HOW = {"seed": 7, "temperature": 0.5, "num_beams": 5}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"prompt": "Hi"}),
+        ("/v1/chat/completions", {"messages": ASK["messages"]}),
+        ("/completion", {"prompt": "Hi"}),
+        ("/completions", {"prompt": "Hi"}),
+        ("/infill", {"input_prefix": "a"}),
+        ("/v1/messages", ASK),
+    ],
+)
+def test_every_answer_says_how_it_was_made(
+    server: Server, http: httpx.Client, path: str, body: dict[str, Any], stream: bool
+) -> None:
+    roles = {"infill": {role: ROLES[role] for role in ("prefix", "suffix", "middle")}}
+    status = server.services.models.status()
+    if status.info is None or dict(status.info.extra) != roles:
+        server.load(reply=REPLY, extra=roles)
+    answer = http.post(path, json={**body, **HOW, "stream": stream})
+    lines = [line[6:] for line in answer.text.splitlines() if line.startswith("data: {")] if stream else [answer.text]
+    told: dict[str, Any] = {}
+    for line in lines:
+        data = json.loads(line)
+        told |= data.get("message") or {}
+        told |= data
+    assert told["seed"] == 7 and told["model"] == "fake-model"
+    assert next(step["values"]["temperature"] for step in told["chain"] if step["sampler"] == "temperature") == 0.5
+    assert any("num_beams" in note for note in told["not_applied"])
+    timings = told["timings"]
+    assert timings["prompt_n"] + timings["cache_n"] > 0 and timings["predicted_n"] > 0
+    assert timings["predicted_ms"] >= 0 and timings["predicted_per_second"] >= 0
+
+
 def test_anthropic_errors_have_their_shape(http: httpx.Client) -> None:
     for body in (
         {"messages": ASK["messages"]},

@@ -116,13 +116,14 @@ def test_recorded_requests_plain(http: httpx.Client, path: str, body: dict[str, 
     assert {"repetition_penalty", "top_p"} <= samplers
 
 
+@pytest.mark.parametrize("path", ["/v1/completions", "/completion"])
 @pytest.mark.parametrize("stream", [True, False])
-def test_stop_is_a_closed_connection(server: Server, http: httpx.Client, stream: bool) -> None:
+def test_stop_is_a_closed_connection(server: Server, http: httpx.Client, stream: bool, path: str) -> None:
     """Streamed or plain: the slot is free again at once."""
     server.load(reply=REPLY, delay=0.02, end=False)
     try:
         body = {"prompt": "go on", "max_tokens": 2000, **({"stream": True} if stream else {})}
-        connection = send(server, "/v1/completions", body)
+        connection = send(server, path, body)
         until(lambda: server.services.models.active == 1)
         if stream:
             assert connection.recv(1000)
@@ -130,6 +131,17 @@ def test_stop_is_a_closed_connection(server: Server, http: httpx.Client, stream:
         until(lambda: server.services.models.active == 0, 2)
     finally:
         server.load(reply=REPLY)
+
+
+def test_a_swipe_reads_nothing_again_and_going_on_only_what_is_new(http: httpx.Client) -> None:
+    """A swipe is the same request once more; Continue sends the prompt with what was said so far."""
+    body = {**RECORDED["1.18.0"]["stream_request"]["body"], "stream": False}
+    http.post("/v1/completions", json=body)
+    swipe = http.post("/v1/completions", json=body).json()
+    assert swipe["timings"]["prompt_n"] == 0 and swipe["timings"]["cache_n"] > 20
+    more = {**body, "prompt": body["prompt"] + swipe["choices"][0]["text"]}
+    further = http.post("/v1/completions", json=more).json()
+    assert further["timings"]["cache_n"] >= swipe["timings"]["cache_n"] and further["timings"]["prompt_n"] < 50
 
 
 def until(condition: Any, seconds: float = 10) -> None:
