@@ -129,7 +129,7 @@ def command_line(flags: list[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-m", "webui", "--data-dir", folder, *flags],
-            cwd=ROOT, capture_output=True, text=True, timeout=60,
+            cwd=ROOT, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
     said = done.stderr or done.stdout
     return "" if done.returncode == 2 and said.count("\n") == 1 else f"exit code {done.returncode}: {said[:200]}"
