@@ -336,6 +336,51 @@ async def test_default_and_notebook_write_continue_stop_and_undo(site: Site, pag
     assert not site.services.models.active
 
 
+async def test_under_a_text_are_its_tokens_and_what_else_could_have_stood_there(site: Site, page: Page) -> None:
+    await site.load(reply=" down", n_ctx=256)
+    await open_tab(page, "default")
+    await page.fill("#default-prompt textarea", "The rain falls")
+    await page.fill("#default-output textarea", " down")
+    await page.click("#default-tokens > button")
+    tokens = page.locator("#default-tokens-strip .token")
+    await expect(tokens.last).to_be_visible()
+    shown = "".join(await tokens.all_inner_texts()).replace("·", " ")
+    assert shown.endswith("The rain falls down")
+    count = await tokens.count()
+    await expect(page.locator("#default-tokens-meter .meter-text")).to_have_text(f"{count} of 256 tokens")
+    await tokens.last.click()
+    chosen = page.locator("#default-tokens-bars .is-chosen .token")
+    await expect(chosen).to_have_text(await tokens.last.inner_text())
+    await expect(page.locator("#default-tokens-line")).to_contain_text(f"Token {count} of {count}")
+    await page.keyboard.press("Home")
+    await expect(page.locator("#default-tokens-line")).to_contain_text("where the text begins")
+    await expect(chosen).to_have_count(0)
+    await page.fill("#default-output textarea", "")
+    await page.fill("#default-prompt textarea", "")
+    await page.click("#default-tokens-read")
+    await expect(page.locator("#default-tokens-line")).to_contain_text("no text yet")
+    await site.services.models.unload()
+    await page.click("#default-tokens-read")
+    await expect(page.locator("#default-tokens-line .problem")).to_be_visible()
+    await expect(tokens).to_have_count(0)
+
+
+async def test_the_head_lies_over_what_is_scrolled_and_each_tab_keeps_its_place(site: Site, visit: Visit) -> None:
+    page = await visit(width=390, height=500)
+    await open_tab(page, "parameters")
+    await page.wait_for_timeout(500)
+    await page.evaluate("() => window.scrollTo(0, 700)")
+    over = """() => [...document.querySelectorAll('#tab-parameters *')].every((node) => {
+      const { left, top } = node.getBoundingClientRect();
+      return top < 44 || top > 82 || !document.elementsFromPoint(left + 2, top + 1)[0]?.closest('#tab-parameters');
+    })"""
+    assert await page.evaluate(over)
+    await open_tab(page, "session")
+    assert await page.evaluate("() => window.scrollY") == 0
+    await open_tab(page, "parameters")
+    await page.wait_for_function("() => window.scrollY === 700")
+
+
 async def test_session_shows_what_is_in_force_and_no_secret(site: Site, page: Page) -> None:
     await open_tab(page, "session")
     session = page.locator("#session")
