@@ -317,8 +317,24 @@ async def test_a_walk_goes_on_back_and_branches(site: Site, page: Page) -> None:
     await expect(page.locator("#logits-branches li")).to_have_count(2)
     await page.locator("#logits-branches li").first.locator(".step").last.click()
     await expect(steps).to_have_count(2)
-    await page.locator("#logits-strip .root").click()
+    await slide(page, "min_p", 0.3)
+    await settled(page)
+    left = await page.inner_text("#logits-funnel .end .in")
+    await page.reload()
+    await open_tab(page, "logits")
+    await expect(steps).to_have_count(2)
+    await expect(page.locator("#logits-funnel .end .in")).to_have_text(left)
+    assert await stage(page, "min_p").locator("input[type=number]").first.input_value() == "0.3"
+    await steps.last.focus()
+    await page.keyboard.press("Home")
+    await page.keyboard.press("Enter")
     await expect(steps).to_have_count(0)
+    await expect(page.locator("#logits-strip .ahead")).to_have_count(2)
+    assert await page.evaluate("document.activeElement.dataset.node") == "0", "the focus stays in the strip"
+    await page.keyboard.press("End")
+    await page.keyboard.press("Enter")
+    await expect(steps).to_have_count(2)
+    await expect(page.locator("#logits-bars .token[tabindex='0']")).to_have_count(1)
 
 
 async def test_writing_on_keeps_every_step_open(site: Site, page: Page) -> None:

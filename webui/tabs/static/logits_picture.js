@@ -154,7 +154,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     const x = (rank) => left + (right - left) * Math.log(Math.max(1, rank)) / last;
     const y = (p) => upper + (lower - upper) * (high - Math.log(Math.max(p, 1e-12))) / (high - low || 1);
     const points = curve.map(([rank, p]) => `${x(rank).toFixed(1)},${y(p).toFixed(1)}`);
-    const end = x(answer.final.count);
+    const end = x(answer.final.count + 0.5);
     const area = (kind, clip) => svg("polygon", { points: `${left},${lower} ${points.join(" ")} ${right},${lower}`, class: kind, "clip-path": clip });
     const clip = (id, from, to) => svg("clipPath", { id }, svg("rect", { x: from, y: 0, width: Math.max(0, to - from), height }));
     const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" },
