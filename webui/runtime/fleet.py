@@ -21,7 +21,7 @@ from webui.errors import BadValue, LoadFailed
 from webui.runtime.check import check_spec
 from webui.runtime.client import Generation
 from webui.runtime.models import Models
-from webui.runtime.session import ModelStatus
+from webui.runtime.session import ModelStatus, loading_status
 from webui.types import GenerationRequest, LoadSpec, ModelInfo
 from webui.worker.wire import Frame
 
@@ -73,6 +73,12 @@ class Seat:
         return self.models.status().stage
 
     @property
+    def status(self) -> ModelStatus:
+        """Loading from the first moment on, also while room is being made for it."""
+        status = self.models.status()
+        return loading_status(self.expects) if self.expects and status.stage != "loading" else status
+
+    @property
     def asleep(self) -> bool:
         return self.models.status().code == "model_asleep"
 
@@ -103,7 +109,7 @@ class Fleet:
         return tuple(
             SeatStatus(
                 seat.name,
-                seat.models.status(),
+                seat.status,
                 seat is self._current,
                 seat.models.pid,
                 seat.models.active,

@@ -23,15 +23,13 @@ Lab.drawings.fallback = (root, { server }) => {
     el("div.fallback-foot", {}, saved, file));
 
   const valid = (field) => field.value !== "" && field.checkValidity();
-  let typed = {}; // what is not sent yet, of all fields
   const sendTyped = Lab.later(400, () => change({}));
-  const changeLater = (values) => { typed = { ...typed, ...values }; sendTyped(); };
+  const changeLater = (values) => { order = { ...order, ...values }; edits += 1; sendTyped(); };
   Lab.whenLeaving(sendTyped.now);
 
   async function change(values) {
     const at = ++edits;
-    order = { ...order, ...typed, ...values };
-    typed = {};
+    order = { ...order, ...values };
     sendTyped.cancel();
     if (values.models) draw();
     const models = order.models.map(({ name, seconds }) => ({ name, seconds }));
@@ -66,7 +64,7 @@ Lab.drawings.fallback = (root, { server }) => {
   }
 
   function row(model, n) {
-    const own = el("input", { type: "number", id: `fallback-seconds-${n}`, min: "0", max: order.longest, step: "any", placeholder: String(order.seconds), value: model.seconds ?? "", title: t("fallback.own.help"), "aria-label": t("fallback.own", { name: model.name }), oninput: () => { if (own.checkValidity()) changeLater({ models: (typed.models ?? order.models).map((one, m) => (m === n ? { ...one, seconds: own.value === "" ? null : Number(own.value) } : one)) }); } });
+    const own = el("input", { type: "number", id: `fallback-seconds-${n}`, min: "0", max: order.longest, step: "any", placeholder: String(order.seconds), value: model.seconds ?? "", title: t("fallback.own.help"), "aria-label": t("fallback.own", { name: model.name }), oninput: () => { if (own.checkValidity()) changeLater({ models: order.models.map((one, m) => (m === n ? { ...one, seconds: own.value === "" ? null : Number(own.value) } : one)) }); } });
     const arrow = (sign, id, key, to, off) => el("button.icon-button", { type: "button", id: `${id}-${n}`, disabled: off, title: t(key, { name: model.name }), "aria-label": t(key, { name: model.name }), text: sign, onclick: () => move(n, to, id) });
     return el("li.fallback-row", { "data-name": model.name }, el("span.fallback-name", {}, model.name, model.here ? "" : el("span.tag", { title: t("fallback.missing.help"), text: t("fallback.missing") })),
       own, el("span.quiet", { text: t("fallback.unit") }),
