@@ -27,7 +27,8 @@ class Row(np.ndarray[Any, Any]):
 
 def softmax(row: NDArray[np.float32]) -> NDArray[np.float64]:
     weights: NDArray[np.float64] = np.exp(row.astype(np.float64) - float(row.max()))
-    return weights / weights.sum()
+    chances: NDArray[np.float64] = weights / weights.sum()
+    return chances
 
 
 def test_figures_are_those_of_the_row_before_each_token() -> None:
