@@ -6,8 +6,8 @@ First so many streams run together, each at so many tokens a second and with a t
 doubled or mixed shows. Then so many requests are sent at once; each must be answered or refused cleanly. The server is
 a process of its own, its worker another; the clients only note when bytes came and read them when all is over.
 
-Added latency: how much later a token came than an even pace says, at the speed the engine itself reports, counted from
-the token of its stream that came earliest. Whatever else delays the engine counts too, so it is never too small.
+Added latency: the time from the engine's step to the token's arrival at the client, by the engine's own list of when
+its steps were; so a machine that slows the engine down does not count, but everything behind the engine does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from benchmarks.serve import free_port, wait_until_ready
 
@@ -39,7 +41,7 @@ def text_of(number: int, tokens: int) -> str:
     return words[:tokens].rstrip() + "."
 
 
-async def serve(port: int, streams: int, speed: float, tokens: int, folder: Path) -> None:
+async def serve(port: int, streams: int, speed: float, tokens: int, folder: Path, steps_file: Path) -> None:
     """The API as the program serves it, with the scripted engine behind it."""
     import uvicorn
 
@@ -53,6 +55,7 @@ async def serve(port: int, streams: int, speed: float, tokens: int, folder: Path
     services = build_services(settings, Library(settings.model_dir, added_file=folder / "added.json"))
     rules = [{"contains": f"question {n} ", "reply": text_of(n, tokens)} for n in range(streams)]
     options = {"split": "bytes", "n_vocab": 512, "delay": 1 / speed, "rules": rules, "reply": "Yes."}
+    options["steps_file"] = str(steps_file)
     spec = LoadSpec("scripted", engine="fake", name="scripted", n_ctx=tokens + 256, slots=streams, options=options)
     await services.models.load(spec)
     app = OriginGuard(build_api(services))
@@ -72,11 +75,11 @@ class Answer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self.sent = time.perf_counter()
+        self.sent = time.monotonic()
         transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
-        self.times.append(time.perf_counter())
+        self.times.append(time.monotonic())
         self.pieces.append(data)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -133,19 +136,21 @@ class Figures:
     speed: float
 
 
-def figures(answer: Answer) -> Figures:
-    """Lateness of every token, and how long after the engine was done the end came."""
+def figures(answer: Answer, steps: NDArray[np.float64]) -> Figures:
+    """Lateness of every token but the first (the prompt's), and how long after the engine was done the end came."""
     events = answer.events()
     tokens = [(at, data["choices"][0]["text"]) for at, data in events if data["choices"][0].get("text")]
     end_at, end = events[-1]
     timings = end["timings"]
-    step = timings["predicted_ms"] / 1000 / max(timings["predicted_n"] - 1, 1)
-    offsets = [at - place * step for place, (at, _) in enumerate(tokens)]
-    earliest = min(offsets)
+    came = np.array([at for at, _ in tokens[1:]])
+    # The latest step that its first token can be of, such that none came before it was made.
+    first = min(int(np.searchsorted(steps, came[0])) - 1, len(steps) - len(came))
+    while (late := came - steps[first : first + len(came)]).min() < 0:
+        first -= 1
     engine_seconds = (timings["first_token_ms"] + timings["predicted_ms"]) / 1000
     return Figures(
         "".join(text for _, text in tokens),
-        [offset - earliest for offset in offsets],
+        late.tolist(),
         end_at - answer.sent - engine_seconds,
         timings["predicted_per_second"],
     )
@@ -163,17 +168,18 @@ def cpu_seconds(server: psutil.Process) -> tuple[float, float]:
     return used[0].user + used[0].system, used[1].user + used[1].system
 
 
-async def measure_streams(port: int, server: psutil.Process, streams: int, tokens: int) -> bool:
+async def measure_streams(port: int, server: psutil.Process, streams: int, tokens: int, steps_file: Path) -> bool:
     bodies: list[dict[str, Any]] = [
         {"prompt": f"question {n} please", "max_tokens": tokens + 8, "stream": True, "chain": GREEDY}
         for n in range(streams)
     ]
     before = cpu_seconds(server)
-    started = time.perf_counter()
+    started = time.monotonic()
     answers = await ask_all(port, bodies)
-    seconds = time.perf_counter() - started
+    seconds = time.monotonic() - started
     cpu = [later - sooner for later, sooner in zip(cpu_seconds(server), before, strict=True)]
-    found = [figures(answer) for answer in answers]
+    steps = np.fromfile(steps_file, "<f8")
+    found = [figures(answer, steps) for answer in answers]
     wrong = [n for n, one in enumerate(found) if one.text != text_of(n, tokens)]
     late = [value * 1000 for one in found for value in one.late]
     lags = [one.end_lag * 1000 for one in found]
@@ -210,7 +216,7 @@ async def measure_requests(port: int, count: int) -> bool:
 async def run(arguments: argparse.Namespace, port: int, process: subprocess.Popen[bytes], log: Path) -> bool:
     await wait_until_ready(port, process, log)
     tokens = int(arguments.speed * arguments.seconds)
-    steady = await measure_streams(port, psutil.Process(process.pid), arguments.streams, tokens)
+    steady = await measure_streams(port, psutil.Process(process.pid), arguments.streams, tokens, arguments.steps_file)
     clean = await measure_requests(port, arguments.requests)
     return steady and clean
 
@@ -222,16 +228,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--steps-file", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     tokens = int(arguments.speed * arguments.seconds)
     if arguments.serve:
         with tempfile.TemporaryDirectory() as folder:
-            asyncio.run(serve(arguments.port, arguments.streams, arguments.speed, tokens, Path(folder)))
+            asyncio.run(
+                serve(arguments.port, arguments.streams, arguments.speed, tokens, Path(folder), arguments.steps_file)
+            )
         return
     port = arguments.port or free_port()
-    command = [sys.executable, "-m", "benchmarks.streams", "--serve", *sys.argv[1:], "--port", str(port)]
     with tempfile.TemporaryDirectory() as folder:
+        arguments.steps_file = Path(folder) / "steps"
+        own = ["--port", str(port), "--steps-file", str(arguments.steps_file)]
+        command = [sys.executable, "-m", "benchmarks.streams", "--serve", *sys.argv[1:], *own]
         log = Path(folder) / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)

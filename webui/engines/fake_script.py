@@ -84,6 +84,7 @@ class Script:
     sharpness: float = 20.0
     n_vocab: int = 4096
     delay: float = 0.0
+    steps_file: str = ""
     prompt_delay: float = 0.0
     load_seconds: float = 0.0
     load_steps: int = 10
