@@ -150,6 +150,18 @@ def test_after_the_first_token_nobody_takes_over(begin: Callable[..., Server]) -
         assert "b" not in states(http)
 
 
+def test_one_that_always_crashes_is_soon_asked_no_more(begin: Callable[..., Server]) -> None:
+    server = begin(Shelf(a={"faults": [CRASH]}, b={}), ["a", "b"])
+    with server.client() as http:
+        found = [ask(http) for _ in range(5)]
+        assert [one["model"] for one in found] == ["b"] * 5
+        codes = [one["fallback"][0]["code"] for one in found]
+        assert codes[0] == "engine_stopped" and codes[-1] == "engine_crash_loop"
+        assert {seat.name: seat.pid for seat in server.services.models.seats()}["a"] == 0, "it is not started again"
+        load(server, "a")
+        assert ask(http)["model"] == "a", "until somebody loads it"
+
+
 def test_it_can_be_stopped_while_a_model_loads(begin: Callable[..., Server]) -> None:
     server = begin(Shelf(slow={"load_seconds": 60}, b={}), ["slow", "b"], text="Later.")
     with server.client() as http, ThreadPoolExecutor(1) as pool:

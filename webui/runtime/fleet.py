@@ -188,6 +188,8 @@ class Fleet:
         spec = self.shelf.find(name or "")
         if spec is None:
             raise BadValue(f"There is no model {str(name)[:100]!r} here.", param="model", code="model_not_found")
+        if seat is not None and (status := seat.models.status()).code == "engine_crash_loop":
+            raise LoadFailed(status.sentence, code=status.code, values=status.values)  # until somebody loads it
         seat = seat or self._find(name_of(spec)) or (self._current if self._current.empty else self._add())
         if seat.opening is None:
             seat.name, seat.expects = name_of(spec), spec
