@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.tabs.conftest import Site, Visit, open_tab, replied, say
 from tests.tabs.test_shell_browser import TABS, serious
@@ -35,7 +35,11 @@ CONTROLS = """() => [...document.querySelectorAll('input, select, textarea, butt
 
 # Tooltips whose element is not there, or does not have them.
 TIPS = """() => Object.entries(LabStart.words)
-  .filter(([key, text]) => key.startsWith('tip.') && document.getElementById(key.slice(4))?.title !== text)"""
+  .filter(([key]) => key.startsWith('tip.'))
+  .filter(([key, text]) => {
+    const id = CSS.escape(key.slice(4));
+    return document.querySelector(`button#${id}, #${id} > button`)?.title !== text;
+  })"""
 
 
 @pytest.mark.parametrize("locale", ["en-US", "ru-RU"])
@@ -49,6 +53,8 @@ async def test_every_control_has_a_name_and_every_field_and_button_is_explained(
     nameless, unexplained, english, seen = set(), set(), set(), 0
     for tab in TABS:
         await open_tab(page, tab)
+        for panel in await page.locator(f"#tab-{tab} .tokens-panel > button").all():
+            await panel.click()
         await page.wait_for_timeout(600)
         controls: list[dict[str, Any]] = await page.evaluate(CONTROLS)
         seen += len(controls)
@@ -65,6 +71,16 @@ async def test_every_control_has_a_name_and_every_field_and_button_is_explained(
     assert nameless == set()
     assert unexplained == set()
     assert english == set()
+
+
+async def with_all_open(page: Page, tab: str) -> list[str]:
+    """What axe-core says of a tab when everything that can be opened in it, menus and foldings, is open."""
+    shut = f"#tab-{tab} details:not([open]) > summary, #tab-{tab} [aria-haspopup][aria-expanded=false]"
+    for opener in await page.locator(shut).all():
+        if await opener.is_visible():
+            await opener.click()
+    await page.wait_for_timeout(300)
+    return await serious(page)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -95,6 +111,13 @@ async def test_what_opens_is_open_to_a_screen_reader(site: Site, visit: Visit, d
     await expect(page.locator("#shortcuts")).to_be_visible()
     found["shortcuts"] = await serious(page)
     await page.keyboard.press("Escape")
+    await open_tab(page, "model")
+    await page.wait_for_timeout(500)
+    found["model"] = await with_all_open(page, "model")
+    await page.evaluate("() => Lab.look({ prompt: 'one two three' })")
+    await page.wait_for_selector(".piece-logits.looked:not(.moving)")
+    await page.click("#logits-funnel .stage[data-name=top_k] .name")
+    found["logits"] = await with_all_open(page, "logits")
     await site.services.models.unload()
     await open_tab(page, "notebook")
     await page.fill("#notebook-text textarea", "Once")
