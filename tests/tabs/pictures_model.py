@@ -40,7 +40,9 @@ def main() -> None:
         hub.faults.seconds_a_block = 0.2
         os.environ["HF_ENDPOINT"] = hub.url
         browser = playwright.chromium.launch(executable_path=chromium, args=args)
-        with program(options.port, Path(data), "--model-dir", str(Path(data) / "models")) as address:
+        models = Path(data) / "models"
+        models.mkdir()
+        with program(options.port, Path(data), "--model-dir", str(models)) as address:
 
             def take(page: Page, state: str, then: Callable[[Page], None] = lambda page: None) -> None:
                 """One state, as each look has it; `then` brings about what a fresh page does not show by itself."""
@@ -55,7 +57,7 @@ def main() -> None:
 
             page = visit(browser, address, 1440)
             show(page, "model")
-            states(page, take, Path(data) / "models")
+            states(page, take, models)
         browser.close()
 
 
@@ -66,7 +68,6 @@ def states(page: Page, take: Callable[..., None], folder: Path) -> None:
     page.wait_for_selector("#verdict")
     page.wait_for_timeout(1000)
     take(page, "empty")
-    folder.mkdir(parents=True, exist_ok=True)
     second_model(folder)
     page.click("#model .model-list button.icon-button")
     page.click("#model label.model:has-text('gemma')")
