@@ -137,6 +137,10 @@ async def test_a_thumb_reaches_every_tab_on_a_phone(site: Site, visit: Visit) ->
         await page.locator(f"#tab-{tab}-button").click()
         await expect(page.locator(f"#tab-{tab}")).to_be_visible()
         assert await page.locator(".overflow-menu:visible").count() == 0
+    await open_tab(page, "model")
+    for section in ("own", "get", "quantise", "fallback", "own"):
+        await page.locator(f"#tab-model-{section}-button").click()
+        await expect(page.locator(f"#tab-model-{section}")).to_be_visible()
     for tab in (*reversed(TABS), *TABS):
         await page.evaluate("name => Lab.openTab(name)", tab)
         await expect(page.locator(f"#tab-{tab}")).to_be_visible()
