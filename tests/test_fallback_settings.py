@@ -54,7 +54,9 @@ def test_a_damaged_file_is_named_left_alone_and_set_aside_by_the_next_save(file:
     kept = FallbackSettings(file)
     assert not kept.order().in_force
     problem = kept.problem
-    assert problem is not None and problem.message.startswith("fallback.yaml, line ") and problem.values["line"] in (3, 4)
+    assert (
+        problem is not None and problem.message.startswith("fallback.yaml, line ") and problem.values["line"] in (3, 4)
+    )
     assert file.read_text(encoding="utf-8") == damaged and kept.set_aside is None
     with pytest.raises(BadValue):
         kept.keep(["a", "A.gguf"])
