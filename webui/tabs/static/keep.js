@@ -53,6 +53,8 @@ Lab.drawings.keep = (root, { server, props }) => {
     for (const [name, text] of Object.entries(answer.values)) {
       const field = find(name);
       known[name] = text;
+      // What the model wrote meanwhile is in no event of the browser's, and must not be overwritten by what was sent.
+      if (field?.matches("textarea") && field.value !== values[name] && !waiting.has(name)) { waiting.add(name); send(); }
       // A number that was out of range shows what it has become, once nobody types in it any more.
       if (field?.matches("input") && !waiting.has(name) && document.activeElement !== field) fill(field, text);
     }
