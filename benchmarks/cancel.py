@@ -13,11 +13,9 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import socket
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,9 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.serve import find_starter, free_port, prose, wait_until_ready
+from benchmarks.serve import find_starter, free_port, ours, prose, served
 
-ROOT = Path(__file__).resolve().parent.parent
 N_CTX = 8192
 LONG = 5000
 """Words of a prompt that takes far longer to read than any budget."""
@@ -162,24 +159,9 @@ async def measure(options: argparse.Namespace, port: int) -> bool:
 
 
 async def run(options: argparse.Namespace, folder: Path) -> bool:
-    port, log = free_port(), folder / "server.log"
-    flags = {
-        "--api-port": port,
-        "--model": options.model,
-        "--data-dir": folder / "data",
-        "--threads": options.threads,
-        "--parallel": options.slots,
-        "--n-ctx": N_CTX,
-    }
-    command = [sys.executable, "-m", "webui", "--nowebui", *(str(part) for pair in flags.items() for part in pair)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=ROOT)
-    try:
-        await wait_until_ready(port, process, log)
+    port = free_port()
+    async with served(ours(options, port, folder), port, folder):
         return await measure(options, port)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
 
 
 def main() -> int:
@@ -188,6 +170,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--threads", type=int, default=0, help="0: physical cores")
+    parser.set_defaults(n_ctx=N_CTX)
     options = parser.parse_args()
     options.model = os.path.abspath(options.model) if options.model else find_starter()
     print(f"{options.model}, {options.slots} slots of {N_CTX}, {options.rounds} rounds", flush=True)

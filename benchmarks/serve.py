@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,14 +142,15 @@ async def wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Pat
     raise SystemExit(f"a server did not get ready:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-async def one_round(command: list[str], port: int, tokens: int, number: int, folder: Path) -> list[float]:
-    """Start a server, measure, end it."""
+@contextlib.asynccontextmanager
+async def served(command: list[str], port: int, folder: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """A server that answers, and its end."""
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=ROOT)
     try:
         await wait_until_ready(port, process, log)
-        return await measure(port, tokens, number)
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -259,7 +262,8 @@ async def main() -> None:
             for who in ("ours", "theirs") if number % 2 == 0 else ("theirs", "ours"):
                 port = free_port()
                 command = ours(options, port, folder) if who == "ours" else theirs(options, port)
-                figures[who] = await one_round(command, port, options.tokens, number, folder)
+                async with served(command, port, folder):
+                    figures[who] = await measure(port, options.tokens, number)
             rounds.append((figures["ours"], figures["theirs"]))
             print(f"round {number + 1} of {options.repeat} done", flush=True)
     print(table(rounds))

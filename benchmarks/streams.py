@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import bisect
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from benchmarks.serve import free_port, wait_until_ready
+from benchmarks.serve import free_port, served
 
 LIMIT_MS = 20.0
 GREEDY = [["temperature", {"temperature": 0}]]
@@ -213,11 +212,15 @@ async def measure_requests(port: int, count: int) -> bool:
     return not unclean
 
 
-async def run(arguments: argparse.Namespace, port: int, process: subprocess.Popen[bytes], log: Path) -> bool:
-    await wait_until_ready(port, process, log)
+async def run(arguments: argparse.Namespace, folder: Path) -> bool:
+    port = arguments.port or free_port()
+    steps = folder / "steps"
+    own = ["--port", str(port), "--steps-file", str(steps)]
+    command = [sys.executable, "-m", "benchmarks.streams", "--serve", *sys.argv[1:], *own]
     tokens = int(arguments.speed * arguments.seconds)
-    steady = await measure_streams(port, psutil.Process(process.pid), arguments.streams, tokens, arguments.steps_file)
-    clean = await measure_requests(port, arguments.requests)
+    async with served(command, port, folder) as process:
+        steady = await measure_streams(port, psutil.Process(process.pid), arguments.streams, tokens, steps)
+        clean = await measure_requests(port, arguments.requests)
     return steady and clean
 
 
@@ -238,19 +241,8 @@ def main() -> None:
                 serve(arguments.port, arguments.streams, arguments.speed, tokens, Path(folder), arguments.steps_file)
             )
         return
-    port = arguments.port or free_port()
     with tempfile.TemporaryDirectory() as folder:
-        arguments.steps_file = Path(folder) / "steps"
-        own = ["--port", str(port), "--steps-file", str(arguments.steps_file)]
-        command = [sys.executable, "-m", "benchmarks.streams", "--serve", *sys.argv[1:], *own]
-        log = Path(folder) / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output)
-        try:
-            good = asyncio.run(run(arguments, port, process, log))
-        finally:
-            process.terminate()
-            process.wait(30)
+        good = asyncio.run(run(arguments, Path(folder)))
     print(f"within the limits (nothing lost, p99 under {LIMIT_MS:.0f} ms, each 200 or a clean 503): {good}")
     sys.exit(0 if good else 1)
 

@@ -10,21 +10,11 @@ import openai
 import pytest
 
 from tests.api.conftest import Server
+from tests.api.tools import weather_tool
 
 REPLY = "Paris is lovely."
 USER: Any = [{"role": "user", "content": "Hi"}]
-WEATHER: Any = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather of a city.",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string", "maxLength": 12}, "unit": {"enum": ["c", "f"]}},
-            "required": ["city", "unit"],
-        },
-    },
-}
+WEATHER = weather_tool(12)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,24 +12,14 @@ import openai
 import pytest
 
 from tests.api.conftest import Server
+from tests.api.tools import weather_tool
 from webui.types import LoadSpec
 
 pytestmark = pytest.mark.model
 
 PROMPT = "The capital of France is"
 USER: Any = [{"role": "user", "content": "Which city is the capital of France?"}]
-WEATHER: Any = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather of a city.",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string", "maxLength": 20}, "unit": {"enum": ["c", "f"]}},
-            "required": ["city", "unit"],
-        },
-    },
-}
+WEATHER = weather_tool(20)
 CITY: Any = {
     "type": "object",
     "properties": {"city": {"type": "string", "maxLength": 20}, "people": {"type": "integer", "minimum": 0}},
