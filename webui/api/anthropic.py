@@ -21,9 +21,10 @@ from webui.api.openai import collect, speeches
 from webui.api.prepare import Prepared, prepare
 from webui.api.schemas import Body, ChatBody
 from webui.api.speech import parsed_arguments
-from webui.api.stream import Answering, EventStream, failure, stream
+from webui.api.stream import Answering, EventStream, stream
 from webui.api.turns import ask
 from webui.chat.tools import CallStart, Part, Text, Thoughts
+from webui.runtime.client import failure
 from webui.services import Services
 from webui.types import Event, Failed, Finished, Token
 

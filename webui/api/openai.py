@@ -18,9 +18,10 @@ from webui.api.logprobs import chat_logprobs, completion_logprobs
 from webui.api.prepare import Prepared
 from webui.api.schemas import ChatBody, CompletionBody
 from webui.api.speech import Speech
-from webui.api.stream import DONE, Answering, EventStream, error_event, failure, stream
+from webui.api.stream import DONE, Answering, EventStream, error_event, stream
 from webui.api.turns import ask
 from webui.chat.tools import Text
+from webui.runtime.client import failure
 from webui.services import Services
 from webui.types import Event, Failed, Finished, Token
 

@@ -14,8 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from webui.api.errors import ApiError, describe
-from webui.errors import WebUIError
-from webui.runtime.client import Generation, error_from
+from webui.runtime.client import Generation, failure
 from webui.types import Event, Failed, Finished, Queued, Token
 
 Batch = list[tuple[int, Event]]
@@ -111,13 +110,6 @@ class Answering:
         self.gone = True
         for generation in self.generations:
             await generation.aclose()
-
-
-def failure(event: Failed) -> WebUIError:
-    """A Failed event as the exception it stands for."""
-    return error_from(
-        {"message": event.message, "code": event.code, "param": event.param, "values": dict(event.values)}
-    )
 
 
 def error_event(event: Failed) -> bytes:

@@ -18,9 +18,9 @@ from webui.chat.history import History, Node
 from webui.chat.prompt import Prompt, build_prompt
 from webui.chat.reply import Reply
 from webui.errors import BadValue, Busy, NoModel, WebUIError
-from webui.runtime.client import error_from
+from webui.runtime.client import failure
 from webui.runtime.fallback import Fallback, NobodyAnswered, Round
-from webui.types import Event, Failed, Finished, GenerationRequest, ModelInfo, Step, Token, event_to_dict
+from webui.types import Event, Failed, Finished, GenerationRequest, ModelInfo, Step, Token
 
 AUTOSAVE_SECONDS = 1.0
 UNWATCHED_SECONDS = 120.0
@@ -263,7 +263,7 @@ class Conversations:
             try:
                 async for event in stream:
                     if isinstance(event, Failed):
-                        raise error_from(event_to_dict(event))
+                        raise failure(event)
                     reply.take(event)
                     self._beat()
                     if isinstance(event, Token | Finished):

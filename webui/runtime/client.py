@@ -40,6 +40,13 @@ def error_from(data: dict[str, Any]) -> WebUIError:
     return kind(str(data["message"]), param=data.get("param"), code=code, values=data.get("values"))
 
 
+def failure(event: Failed) -> WebUIError:
+    """A Failed event as the exception it stands for."""
+    return error_from(
+        {"message": event.message, "code": event.code, "param": event.param, "values": dict(event.values)}
+    )
+
+
 def wire_steps(steps: Iterable[Step]) -> list[dict[str, Any]]:
     """Steps as JSON can carry them: keys are text, and so is minus infinity."""
     return [{"sampler": step.sampler, "values": {k: _wire(v) for k, v in step.values.items()}} for step in steps]

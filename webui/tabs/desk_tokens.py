@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from webui.chosen import reply_settings
 from webui.errors import NoModel, WebUIError
+from webui.runtime.client import failure
+from webui.samplers.candidates import Candidates
+from webui.samplers.trace import standing
 from webui.services import Services
 from webui.tabs.asking import old_page, words_for
 from webui.tabs.labels import label
@@ -104,7 +106,7 @@ class TokensPanel:
                 if isinstance(one, Token):
                     return one
                 if isinstance(one, Failed):
-                    raise WebUIError(one.message, code=one.code, values=one.values)
+                    raise failure(one)
         finally:
             await stream.aclose()
         raise NoModel("No model is loaded.")
@@ -122,8 +124,7 @@ class TokensPanel:
         if other is None:
             [piece] = await models.pieces([token])
             _, logits = await models.logits(before, add_bos=False)
-            weights = np.exp(logits.astype(np.float64) - float(logits.max()))
-            raw = float(weights[token] / weights.sum())
+            _, raw = standing(Candidates.of(logits), token)
             other = {"text": piece, "id": token, "raw": raw, "final": 0.0, "cut": words("page.bars.is_cut")}
         return [*rows, {**other, "chosen": True}]
 
