@@ -42,6 +42,7 @@ class Faults:
     stall_after: int = -1
     stall_times: int = 1_000_000
     seconds_a_block: float = 0.0
+    hold_above: int = -1
     longer_by: int = 0
     claims_length: int = 0
     redirect_to: str = ""
@@ -140,6 +141,9 @@ class FakeHub:
     def pause(self, seconds: float) -> None:
         """Sleep, but not longer than the hub lives."""
         self._stopping.wait(seconds)
+
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
 
 
 def _is_file(request: Request) -> bool:
@@ -356,6 +360,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             if faults.seconds_a_block:
                 self.fake.pause(faults.seconds_a_block)
+            while 0 <= faults.hold_above <= self.fake.sent() and not self.fake.stopping():
+                self.fake.pause(0.01)
             piece = body[at : at + BLOCK]
             self.wfile.write(piece)
             self.wfile.flush()

@@ -326,10 +326,12 @@ async def test_kill_9_costs_only_the_bytes_on_the_wire(fake: FakeHub, models: Pa
         process = subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE)
         arguments = []
         goal = len(data) * (share if kill == 0 else min(0.95, share + 0.05 * kill))
-        await until(lambda goal=goal, process=process: _arrived(models) >= goal or process.poll() is not None, 60)
+        fake.faults.hold_above = fake.sent() + len(data) - _arrived(models) - BLOCK  # never whole before the kill
+        await until(lambda goal=goal: _arrived(models) >= goal or fake.sent() >= fake.faults.hold_above, 60)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert listed(models) == [] or _arrived(models) == 0
+    fake.faults.hold_above = -1
     await asyncio.sleep(0.1)
     last = await asyncio.to_thread(
         subprocess.run, command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False

@@ -46,6 +46,7 @@ from webui.hub.faults import (
 )
 
 BLOCK = 1 << 20
+HELD = 256 << 10  # what a kill can cost beyond the bytes on the wire
 FLUSH_SECONDS = 0.5
 MOST_REDIRECTS = 8
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
@@ -238,7 +239,7 @@ async def _receive(response: httpx.Response, source: Source, sink: _Sink, progre
         async for piece in response.aiter_bytes():
             held.append(piece)
             count += len(piece)
-            if count >= BLOCK or time.monotonic() - last > FLUSH_SECONDS:
+            if count >= HELD or time.monotonic() - last > FLUSH_SECONDS:
                 block, held, count, last = b"".join(held), [], 0, time.monotonic()
                 await asyncio.to_thread(sink.write, block)
                 progress(sink.size)
