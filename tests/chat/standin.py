@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from webui.errors import LoadFailed
+from webui.runtime.fallback import Candidate, Order
 from webui.types import Event, Finished, GenerationRequest, ModelInfo, PromptProgress, Token
 
 INFO = ModelInfo(
@@ -80,3 +84,41 @@ class Runtime:
 
     async def tokenize(self, text: str, *, add_bos: bool = False, special: bool = True) -> list[int]:
         return [1] * (len(text.split()) + add_bos)
+
+
+class Fleet:
+    """Models by name; the first one is the current one."""
+
+    def __init__(self, *names: str) -> None:
+        self.models = {name: Runtime() for name in names}
+        for name, runtime in self.models.items():
+            runtime.state = Status(info=replace(INFO, name=name))
+        self.current = names[0] if names else ""
+        self.held: list[Runtime] = []
+        self.opening = asyncio.Event()
+
+    def status(self) -> Status:
+        return self.models[self.current].state if self.current else Status("none", info=None)
+
+    def seats(self) -> tuple[Any, ...]:
+        return ()
+
+    async def seat_for(self, name: str | None) -> Runtime:
+        name = name or self.current
+        if name == "slow":
+            await self.opening.wait()
+        if name not in self.models:
+            raise LoadFailed(f"{name} is broken.")
+        return self.models[name]
+
+    @contextlib.contextmanager
+    def hold(self, models: Runtime) -> Iterator[None]:
+        self.held.append(models)
+        try:
+            yield
+        finally:
+            self.held.remove(models)
+
+
+def order(*names: str, seconds: float = 0, text: str = "") -> Order:
+    return Order(tuple(Candidate(name) for name in names), seconds, text)

@@ -3,54 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
 from anyio import fail_after
 
-from tests.chat.standin import INFO, Runtime, Status, Stream
+from tests.chat.standin import Fleet, Runtime, Stream, order
 from webui.chat.conversation import Conversations, ReplySettings
 from webui.chat.history import History, Node
-from webui.errors import LoadFailed
-from webui.runtime.fallback import Candidate, Fallback, Order
+from webui.runtime.fallback import Fallback, Order
 from webui.types import Failed, Step, Token
-
-
-class Fleet:
-    """Models by name; the first one is the current one."""
-
-    def __init__(self, *names: str) -> None:
-        self.models = {name: Runtime() for name in names}
-        for name, runtime in self.models.items():
-            runtime.state = Status(info=replace(INFO, name=name))
-        self.current = names[0] if names else ""
-        self.held: list[Runtime] = []
-        self.opening = asyncio.Event()
-
-    def status(self) -> Status:
-        return self.models[self.current].state if self.current else Status("none", info=None)
-
-    def seats(self) -> tuple[Any, ...]:
-        return ()
-
-    async def seat_for(self, name: str | None) -> Runtime:
-        if name == "slow":
-            await self.opening.wait()
-        if name not in self.models:
-            raise LoadFailed(f"{name} is broken.")
-        return self.models[name]
-
-    @contextlib.contextmanager
-    def hold(self, models: Runtime) -> Iterator[None]:
-        self.held.append(models)
-        try:
-            yield
-        finally:
-            self.held.remove(models)
 
 
 class Bench:
@@ -87,10 +51,6 @@ async def make(tmp_path: Path) -> AsyncIterator[Any]:
     yield bench
     for one in made:
         await one.talk.close()
-
-
-def order(*names: str, seconds: float = 0, text: str = "") -> Order:
-    return Order(tuple(Candidate(name) for name in names), seconds, text)
 
 
 async def test_the_next_model_writes_and_the_reply_tells_of_it(make: Any) -> None:

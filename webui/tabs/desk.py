@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 
 from webui.chosen import reply_settings
-from webui.runtime.client import Generation
 from webui.services import Services
 from webui.tabs.asking import words_for
 from webui.tabs.desk_tokens import TokensPanel
@@ -53,16 +52,21 @@ class Desk:
         self._line = line
         self._output = output
         self._kept_as = kept_as
-        self._running: set[Generation] = set()
+        self._running: set[Writing] = set()
 
-    async def write(self, prompt: str, before: str, request: gr.Request) -> AsyncGenerator[Frame, None]:
-        """Show `before` and all that the model adds to it; keep the result, however this ends."""
+    async def write(
+        self, prompt: str, before: str, request: gr.Request, *, instead: bool = False
+    ) -> AsyncGenerator[Frame, None]:
+        """Show `before` and all that a model adds to it; keep the result, however this ends. `instead`: the fallback
+        order's fixed text may stand in the place of what no model wrote."""
         state = Writing(words_for(self._services, request))
         settings = reply_settings(self._services.preferences)
-        stream = write_on(self._services.models, settings, prompt, state, self._running)
+        round_ = self._services.fallback.round_of_page()
+        stream = write_on(round_, settings, prompt, state, self._running, instead=instead)
         try:
             async for _ in stream:
-                yield {self._output: before + state.text, self._line: {"text": state.line, "problem": state.problem}}
+                line = {"text": state.line, "problem": state.problem, "notice": state.notice}
+                yield {self._output: before + state.text, self._line: line}
         finally:
             await stream.aclose()
             await self.keep(before + state.text)
@@ -70,8 +74,8 @@ class Desk:
     def stop(self) -> None:
         """Ask the engine to end; the text and its figures then arrive as ever. (Gradio's own `cancels` would only
         come after a second listener of the same button, and would lose what was written last.)"""
-        for generation in tuple(self._running):
-            generation.cancel()
+        for writing in tuple(self._running):
+            writing.stop()
 
     async def keep(self, text: str) -> None:
         await asyncio.to_thread(lambda: self._services.preferences.set(**{self._kept_as: text}))
@@ -105,7 +109,7 @@ def build_default(services: Services) -> None:
     desk = Desk(services, line, output, "default_output")
 
     async def generate(prompt: str, request: gr.Request) -> AsyncGenerator[Frame, None]:
-        async for frame in desk.write(prompt, "", request):
+        async for frame in desk.write(prompt, "", request, instead=True):
             yield frame
 
     async def go_on(prompt: str, output: str, request: gr.Request) -> AsyncGenerator[Frame, None]:

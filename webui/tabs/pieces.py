@@ -87,7 +87,8 @@ class StatusLine(Piece):
 
 
 class Line(Piece):
-    """One line of news: figures, or a problem. value: {"text": str, "problem": bool}."""
+    """One line of news: figures, or a problem, and what else is to be known. value: {"text": str, "problem": bool,
+    "notice": str}."""
 
     draws = "line"
 
