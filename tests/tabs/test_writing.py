@@ -16,10 +16,15 @@ from webui.types import Failed, Step, Token
 
 
 class Bench:
-    """One text that is being written; `shown` are the lines a page was given."""
+    """One text that is being written; `shown` are the lines and `texts` the texts a page was given, which takes `slow`
+    seconds for each."""
 
-    def __init__(self, fleet: Fleet, order: Order, language: str = "en", *, instead: bool = True) -> None:
+    def __init__(
+        self, fleet: Fleet, order: Order, language: str = "en", *, instead: bool = True, slow: float = 0
+    ) -> None:
         self.fleet = fleet
+        self.slow = slow
+        self.texts: list[str] = []
         self.state = Writing(Words(language))
         self.running: set[Writing] = set()
         self.shown: list[str] = []
@@ -31,6 +36,8 @@ class Bench:
     async def _follow(self) -> None:
         async for _ in self.frames:
             self.shown.append(self.state.line)
+            self.texts.append(self.state.text)
+            await asyncio.sleep(self.slow)
 
     async def stream(self, name: str) -> Stream:
         with fail_after(5):
@@ -57,6 +64,19 @@ async def test_the_current_model_writes_and_is_named() -> None:
     assert state.text == " upon a" and state.line.startswith("a · 2 tokens · ") and "seed 7" in state.line
     assert "2 tokens" in bench.shown and bench.shown[-1] == state.line, "told while it was written, and at the end"
     assert state.notice == "" and not state.problem and not bench.fleet.models["b"].streams
+
+
+async def test_what_comes_while_the_page_is_busy_is_shown_too() -> None:
+    bench = Bench(Fleet("a"), Order(), slow=0.1)
+    stream = await bench.stream("a")
+    stream.say(" upon")
+    with fail_after(5):
+        while " upon" not in bench.texts:
+            await asyncio.sleep(0.005)
+    stream.say(" a")
+    stream.finish()
+    state = await bench.over()
+    assert bench.texts[-1] == state.text == " upon a" and bench.shown[-1] == state.line
 
 
 async def test_the_next_model_of_the_order_writes_and_the_line_says_why() -> None:

@@ -109,8 +109,9 @@ async def write_on(
     running.add(state)
     shown = state.version
     try:
-        while not state.task.done():
-            await asyncio.wait({state.task}, timeout=FRAME_SECONDS)
+        over = False
+        while not over:
+            over = bool((await asyncio.wait({state.task}, timeout=FRAME_SECONDS))[0])
             if state.version != shown:
                 shown = state.version
                 yield
