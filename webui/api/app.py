@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import webui
-from webui.api import anthropic, documents, embeddings, errors, internal, llamacpp, openai
+from webui.api import anthropic, documents, embeddings, errors, internal, llamacpp, openai, openapi
 from webui.api.generations import Generations
 from webui.api.keys import KeyGuard
 from webui.services import Services
@@ -24,6 +24,7 @@ def build_api(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     errors.install(app)
+    openapi.install(app)
     generations = Generations()
     for routes in (
         openai.router(services, generations),
@@ -41,6 +42,7 @@ def build_api(services: Services) -> FastAPI:
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", "x-api-key", "anthropic-version"],
+            # The official clients send headers of their own from a browser (x-stainless-*, anthropic-*).
+            allow_headers=["*"],
         )
     return app

@@ -66,7 +66,13 @@ def chain_from_fields(fields: Fields, base: Iterable[Any]) -> ForeignChain:
 
 def field_names() -> frozenset[str]:
     """Every field that some sampler answers to."""
-    return frozenset(name for s in SAMPLERS.values() for p in _field_params(s) for name in (p.name, *p.aliases))
+    return frozenset(name for param in field_params() for name in (param.name, *param.aliases))
+
+
+def field_params() -> tuple[Param, ...]:
+    """Every parameter that is a field of requests, once each."""
+    found = {param.name: param for sampler in SAMPLERS.values() for param in _field_params(sampler)}
+    return tuple(found.values())
 
 
 def _field_params(sampler: Sampler) -> list[Param]:
