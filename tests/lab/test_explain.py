@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -71,6 +72,38 @@ def test_penalties_count_what_they_touched_in_good_grammar() -> None:
     assert touched(11, "ru").startswith("затронул 11 токенов;")
     assert touched(22, "ru").startswith("затронул 22 токена;")
     assert told("presence_penalty").did == "touched 0 tokens"
+
+
+def test_what_follows_from_the_formula_is_worked_out() -> None:
+    shares = P[BEST]
+    kept = int((np.cumsum(shares) < 0.8).sum()) + 1
+    assert told("top_p", top_p=0.8).now == f"rank ≤ {kept}: Σ p = {percent(shares[:kept].sum())} ≥ {percent(0.8)}"
+    assert told("top_k", "ru", top_k=7).now == f"ранг 7: p = {percent(shares[6], 'ru')}"
+    obvious = shares[shares >= 0.05]
+    going = percent(obvious[:-1].sum())
+    assert told("xtc", xtc_threshold=0.05).now == (
+        f"p ≥ {percent(0.05)}: {len(obvious)} tokens → {len(obvious) - 1} may go, {going} of the mass"
+    )
+    assert told("xtc", xtc_threshold=0.5).now.endswith("so none may go")
+    entropy = number(-(P * np.log(P)).sum())
+    assert told("typical_p", typical_p=0.5).now.startswith(f"H = {entropy} nats → ")
+    tokens = (5, 6, 7, 8, 9, 5, 6, 7, 8)
+    hit = number(0.8 * 1.75**2)
+    assert told("dry", tokens=tokens).now == f"longest repeat = 4 → l − 0.8 · 1.75^2 = l − {hit}"
+    bent = shares.max() ** math.exp(0.4)
+    assert told("skew", skew=0.4).now == f"e^0.4 = 1.49 → p_max: {percent(shares.max())}^1.49 = {percent(bent)}"
+
+
+def test_nothing_is_said_twice() -> None:
+    banned = tuple(BEST[:2].tolist())
+    cut = percent(P[list(banned)].sum())
+    assert told("token_bans", token_bans=banned).did == f"kept {count(4998)} of {count(5000)}; cut {cut} of the mass"
+    assert "as if one choice instead of" in told("temperature", temperature=0.01).did
+
+
+def test_a_russian_formula_has_russian_decimals() -> None:
+    assert "|/0,3" in told("adaptive_p", "ru").formula
+    assert "d²·(3 − 1)/2" in told("quadratic", "ru").formula
 
 
 def test_xtc_tells_how_its_coin_fell() -> None:

@@ -91,6 +91,16 @@ def test_shapes_show_before_and_after() -> None:
     np.testing.assert_allclose(picture.after, warm[list(picture.tokens)], rtol=1e-5)
 
 
+def test_a_scale_follows_from_what_was_given_not_from_the_slider() -> None:
+    assert drawn("temperature", temperature=0.5).log and drawn("temperature", temperature=5.0).log
+    assert drawn("skew", skew=0.5).kind == "change"
+    even = KeptRow.of("m", (), np.linspace(0.5, 0.0, 5000, dtype=np.float32))
+    for temperature in (0.1, 5.0):
+        chain = Chain.parse([["temperature", {"temperature": temperature}]])
+        picture = mini(funnel(even, chain, Situation()).stages[0])
+        assert picture is not None and not picture.log
+
+
 def test_penalties_show_only_what_they_touched() -> None:
     picture = drawn("repetition_penalty", repetition_penalty=1.5)
     assert sorted(picture.tokens) == sorted([int(ORDER[0]), int(ORDER[3])])
@@ -119,8 +129,12 @@ def test_what_cuts_at_a_probability_shows_it_with_its_limit(name: str, values: d
     assert True in picture.kept and False in picture.kept
 
 
-def test_top_k_keeps_the_first_bars_and_has_no_limit() -> None:
+def test_top_k_keeps_the_first_bars_and_stops_there() -> None:
     picture = drawn("top_k", top_k=7)
+    assert picture.stop == 7
+    (all_kept,) = funnel(KeptRow.of("m", (), LOGITS), Chain.parse([["top_k", {"top_k": 9000}]]), Situation()).stages
+    whole = mini(all_kept)
+    assert whole is not None and whole.stop is None
     np.testing.assert_allclose(picture.y, BEST[: len(picture.y)], rtol=1e-5)
     assert picture.line is None and picture.what == "probability"
     assert list(picture.kept) == [place < 7 for place in range(len(picture.y))] and len(picture.y) > 7
@@ -161,7 +175,7 @@ def test_every_sampler_has_a_picture_of_finite_numbers(name: str) -> None:
     kept = KeptRow.of("m", (1, 1), LOGITS)
     (stage,) = funnel(kept, Chain.parse([[name, {}]]), Situation()).stages
     picture = mini(stage)
-    assert (picture is None) == stage.off
+    assert (picture is None) == (stage.off or name == "guidance")  # which does nothing without a negative prompt
     if picture is not None:
         assert np.isfinite([*picture.y, *picture.after]).all()
 

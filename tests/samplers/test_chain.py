@@ -124,7 +124,8 @@ def test_an_odd_order_is_warned_of() -> None:
 
     assert warned(BALANCED) == []
     assert warned([["mirostat", {}], ["temperature", {}]]) == [(0, "It")]
-    assert warned([["temperature", {}], ["adaptive_p", {}], ["skew", {}]]) == []
+    assert warned([["min_p", {}], ["adaptive_p", {}], ["skew", {}]]) == []
+    assert warned([["temperature", {}], ["adaptive_p", {}]]) == [(1, "Nothing")]
     assert warned([["xtc", {}], ["min_p", {}]]) == [(0, "Nothing")]
     assert warned([["quadratic", {"smoothing_curve": 3.5}], ["min_p", {}], ["xtc", {}]]) == [(0, "Above")]
 

@@ -17,6 +17,7 @@ import numpy as np
 from webui.lab.funnel import StageView
 from webui.lab.texts import count, given, number, percent
 from webui.samplers.registry import SAMPLERS
+from webui.samplers.stages.xtc import above
 
 Worked = Callable[[StageView, str], str]
 
@@ -28,8 +29,8 @@ _FORMULA_WORDS = (
     ("best first", "с лучших"),
     ("smallest first", "с наименьших"),
     ("if the sequence has begun", "если последовательность начата"),
-    ("no run of", "никакая цепочка из"),
-    ("tokens twice", "токенов дважды"),
+    ("no run of", "без повтора цепочек из"),
+    ("tokens twice", "токенов"),
     ("of log-probabilities", "по логарифмам вероятностей"),
     ("second difference of", "вторая разность"),
     ("surprise", "неожиданность"),
@@ -75,6 +76,7 @@ def _worded(formula: str, language: str) -> str:
     if language == "ru":
         for english, russian in _FORMULA_WORDS:
             formula = formula.replace(english, russian)
+        formula = re.sub(r"(?<=\d)\.(?=\d)", ",", formula)
     return formula
 
 
@@ -86,14 +88,17 @@ def _did(stage: StageView, language: str) -> str:
     if stage.sampler == "xtc":
         return _xtc_did(stage, language)
     if stage.sampler == "guidance" and not stage.notes.get("applied"):
-        return _say(language, "did nothing: there is no negative prompt here", "ничего: здесь нет негативного запроса")
+        return _say(
+            language, "did nothing: there is no negative prompt here", "ничего не сделал: негативного запроса здесь нет"
+        )
     family = SAMPLERS[stage.sampler].family
     parts = []
     if stage.tokens_out < stage.tokens_in:
         parts.append(_kept(stage, language))
     if family != "cut":
         moved = distance(stage)
-        if moved > 1e-9:
+        # What is cut has moved to the others: said once is enough.
+        if moved > stage.cut_mass * 1.001 + 1e-9:
             parts.append(_moved(stage, moved, language))
     if family == "penalty" and "tokens" in stage.notes and stage.sampler != "ban_eos":
         parts.insert(0, _touched(int(stage.notes["tokens"]), language))
@@ -111,20 +116,28 @@ def _kept(stage: StageView, language: str) -> str:
 def _moved(stage: StageView, moved: float, language: str) -> str:
     share = percent(moved, language)
     before, after = number(stage.choices_before, language), number(stage.choices_after, language)
-    return _say(
+    said = _say(language, f"moved {share} of the mass", f"переместил {share} массы")
+    if before == after:
+        return said
+    alike = _say(
         language,
-        f"moved {share} of the mass; as if {after} equal choices instead of {before}",
-        f"переместил {share} массы; как бы {after} равных вариантов вместо {before}",
+        f"as if one choice instead of {before}" if after == "1" else f"as if {after} equal choices instead of {before}",
+        f"равных вариантов как бы {after} вместо {before}",
     )
+    return f"{said}; {alike}"
 
 
 def _touched(tokens: int, language: str) -> str:
+    return f"{_say(language, 'touched', 'затронул')} {_tokens(tokens, language)}"
+
+
+def _tokens(tokens: int, language: str) -> str:
     shown = count(tokens)
     if language != "ru":
-        return f"touched {shown} token{'' if tokens == 1 else 's'}"
+        return f"{shown} token{'' if tokens == 1 else 's'}"
     last, tens = tokens % 10, tokens % 100
     noun = "токен" if last == 1 and tens != 11 else "токена" if 2 <= last <= 4 and not 12 <= tens <= 14 else "токенов"
-    return f"затронул {shown} {noun}"
+    return f"{shown} {noun}"
 
 
 def _xtc_did(stage: StageView, language: str) -> str:
@@ -210,7 +223,12 @@ def _threshold(stage: StageView, language: str) -> str:
 
 
 def _eta(stage: StageView, language: str) -> str:
-    return f"H = {number(stage.before.entropy(), language)} → {_threshold(stage, language)}"
+    return f"{_nats(stage.before.entropy(), language)} → {_threshold(stage, language)}"
+
+
+def _nats(entropy: float, language: str) -> str:
+    """The formulas reckon with the natural logarithm, the columns of the page in bits."""
+    return f"H = {number(entropy, language)} {_say(language, 'nats', 'нат')}"
 
 
 def _p_less(stage: StageView, language: str) -> str:
@@ -220,16 +238,25 @@ def _p_less(stage: StageView, language: str) -> str:
 
 def _top_p(stage: StageView, language: str) -> str:
     kept = percent(1.0 - stage.cut_mass, language)
-    return f"Σ p ({count(stage.tokens_out)}) = {kept} ≥ {percent(float(stage.values['top_p']), language)}"
+    return f"{_rank(stage.tokens_out, language)}: Σ p = {kept} ≥ {percent(float(stage.values['top_p']), language)}"
+
+
+def _top_k(stage: StageView, language: str) -> str:
+    """The last one that stays, and how likely it was."""
+    best = stage.before.head(stage.tokens_out)
+    last = float(stage.before.weights_at(best[-1:])[0]) / stage.before.total
+    return f"{_say(language, 'rank', 'ранг')} {count(stage.tokens_out)}: p = {percent(last, language)}"
+
+
+def _rank(most: int, language: str) -> str:
+    return f"{_say(language, 'rank', 'ранг')} ≤ {count(most)}"
 
 
 def _typical(stage: StageView, language: str) -> str:
     entropy = float(stage.notes["entropy"])
     obvious = percent(math.exp(-entropy), language)
-    return _say(
-        language,
-        f"H = {number(entropy, language)} → the most typical p is e^(−H) = {obvious}",
-        f"H = {number(entropy, language)} → самая типичная p: e^(−H) = {obvious}",
+    return f"{_nats(entropy, language)} → " + _say(
+        language, f"the most typical p: e^(−H) = {obvious}", f"самая типичная p: e^(−H) = {obvious}"
     )
 
 
@@ -241,7 +268,7 @@ def _top_n_sigma(stage: StageView, language: str) -> str:
 
 def _top_h(stage: StageView, language: str) -> str:
     entropy, limit = float(stage.notes["entropy"]), float(stage.notes["limit"])
-    return f"H = {number(entropy, language)} → Σ ≤ {number(limit, language)}"
+    return f"{_nats(entropy, language)} → Σ ≤ {number(limit, language)}"
 
 
 def _temperature(stage: StageView, language: str) -> str:
@@ -272,13 +299,32 @@ def _dry(stage: StageView, language: str) -> str:
     longest = int(stage.notes["longest"])
     if not longest:
         return _say(language, "no passage is being repeated", "повторов нет")
+    multiplier, base = float(stage.values["dry_multiplier"]), float(stage.values["dry_base"])
     exponent = longest - int(stage.values["dry_allowed_length"])
-    most = float(stage.values["dry_multiplier"]) * float(stage.values["dry_base"]) ** exponent
-    return _say(
-        language,
-        f"longest repeat: {longest} → − {number(most, language)}",
-        f"самый длинный повтор: {longest} → − {number(most, language)}",
-    )
+    most = number(multiplier * base**exponent, language)
+    length = _say(language, "longest repeat", "самый длинный повтор")
+    worked = f"{given(multiplier, language)} · {given(base, language)}^{exponent}"
+    return f"{length} = {longest} → l − {worked} = l − {most}"
+
+
+def _xtc(stage: StageView, language: str) -> str:
+    """How many count as obvious here, and what may go with them."""
+    threshold = float(stage.values["xtc_threshold"])
+    obvious = above(stage.before, threshold)
+    found = f"p ≥ {percent(threshold, language)}: {_tokens(len(obvious), language)}"
+    if len(obvious) < 2:
+        return found + _say(language, ", so none may go", ", так что убирать нечего")
+    mass = float(stage.before.weights_at(obvious[:-1]).sum(dtype=np.float64)) / stage.before.total
+    going, share = count(len(obvious) - 1), percent(mass, language)
+    return found + _say(language, f" → {going} may go, {share} of the mass", f" → могут уйти {going}, {share} массы")
+
+
+def _skew(stage: StageView, language: str) -> str:
+    """The best token is the first step of the staircase F."""
+    skew, best = float(stage.values["skew"]), _best(stage)
+    exponent = math.exp(skew)
+    bent = f"{percent(best, language)}^{number(exponent, language)} = {percent(best**exponent, language)}"
+    return f"e^{given(skew, language)} = {number(exponent, language)} → p_max: {bent}"
 
 
 _WORKED: Mapping[str, Worked] = MappingProxyType(
@@ -289,6 +335,7 @@ _WORKED: Mapping[str, Worked] = MappingProxyType(
         "eta_cutoff": _eta,
         "p_less": _p_less,
         "top_p": _top_p,
+        "top_k": _top_k,
         "typical_p": _typical,
         "top_n_sigma": _top_n_sigma,
         "top_h": _top_h,
@@ -298,5 +345,7 @@ _WORKED: Mapping[str, Worked] = MappingProxyType(
         "mirostat": _mirostat,
         "adaptive_p": _adaptive,
         "dry": _dry,
+        "xtc": _xtc,
+        "skew": _skew,
     }
 )

@@ -25,8 +25,8 @@ Kind = Literal["bars", "stairs", "change"]
 class Mini:
     """`y` by rank, as the stage is given them; `kept` says which stay; `line` is the limit on y. `what` names y.
 
-    "change" has a second series `after`. `note` is a number the picture is labelled with. `marks` are positions that
-    stand out: with XTC those that may go.
+    "change" has a second series `after`. `marks` are positions that stand out: with XTC those that may go. `stop` is
+    how many stay, where that is the limit itself. `log` follows from what was given alone: no slider turns it.
     """
 
     kind: Kind
@@ -38,6 +38,7 @@ class Mini:
     log: bool = False
     after: tuple[float, ...] = ()
     marks: tuple[int, ...] = ()
+    stop: int | None = None
 
 
 Draw = Callable[[StageView, Ints], Mini]
@@ -47,8 +48,9 @@ def mini(stage: StageView) -> Mini | None:
     """The picture of a stage that is on."""
     if stage.off:
         return None
-    draw = _DRAWN.get(stage.sampler, _cut if stage.tokens_out < stage.tokens_in else _change)
-    return draw(stage, _shown(stage))
+    if stage.sampler == "guidance" and not stage.notes.get("applied"):
+        return None
+    return _DRAWN.get(stage.sampler, _change)(stage, _shown(stage))
 
 
 def _shown(stage: StageView) -> Ints:
@@ -82,7 +84,8 @@ def _min_p(stage: StageView, shown: Ints) -> Mini:
 
 
 def _top_k(stage: StageView, shown: Ints) -> Mini:
-    return _make(stage, shown, _probabilities(stage, shown), "probability", log=True)
+    stop = stage.tokens_out if stage.tokens_out < stage.tokens_in else None
+    return _make(stage, shown, _probabilities(stage, shown), "probability", log=True, stop=stop)
 
 
 def _top_p(stage: StageView, shown: Ints) -> Mini:
@@ -130,7 +133,8 @@ def _xtc(stage: StageView, shown: Ints) -> Mini:
     p = _probabilities(stage, shown)
     threshold = float(stage.values["xtc_threshold"])
     reaching = np.flatnonzero(p >= threshold * (1 - 1e-6))
-    return _make(stage, shown, p, "probability", line=threshold, marks=tuple(reaching[:-1].tolist()))
+    marks = tuple(reaching[:-1].tolist())
+    return _make(stage, shown, p, "probability", line=threshold, log=_uneven(p), marks=marks)
 
 
 def _mirostat(stage: StageView, shown: Ints) -> Mini:
@@ -143,7 +147,12 @@ def _mirostat(stage: StageView, shown: Ints) -> Mini:
 def _change(stage: StageView, shown: Ints) -> Mini:
     before = _probabilities(stage, shown)
     after = share_of(stage.after, stage.before.ids[shown])
-    return _make(stage, shown, before, "probability", "change", after=tuple(after.tolist()))
+    return _make(stage, shown, before, "probability", "change", log=_uneven(before), after=tuple(after.tolist()))
+
+
+def _uneven(shares: Doubles) -> bool:
+    """Whether most of them could not be seen beside the best one."""
+    return len(shares) > 1 and float(np.median(shares)) < 0.02 * float(shares.max())
 
 
 def _penalty(stage: StageView, shown: Ints) -> Mini:

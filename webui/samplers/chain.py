@@ -153,10 +153,16 @@ def _misplaced(stage: Stage, before: tuple[Stage, ...], after: tuple[Stage, ...]
             "It decides on the pick itself and should come last: what follows distorts it.",
             "Он сам решает, что выбрать, и должен стоять последним: то, что после него, искажает выбор.",
         )
-    if stage.sampler.name == "xtc" and not any(earlier.sampler.family == "cut" for earlier in before):
+    whole = not any(earlier.sampler.family == "cut" for earlier in before)
+    if stage.sampler.name == "xtc" and whole:
         return Text(
             "Nothing has cut the tail before it: where it strikes, very unlikely tokens gain.",
             "До него никто не отсёк хвост: когда он срабатывает, выигрывают и совсем маловероятные токены.",
+        )
+    if stage.sampler.name == "adaptive_p" and whole:
+        return Text(
+            "Nothing has cut the tail before it: thousands of senseless tokens gain. Put Min-p before it.",
+            "До него никто не отсёк хвост: выигрывают тысячи бессмысленных токенов. Поставьте перед ним Min-p.",
         )
     return None
 

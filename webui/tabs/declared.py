@@ -10,6 +10,7 @@ from typing import Any
 from webui.chosen import values_as_json
 from webui.samplers import SAMPLERS
 from webui.samplers.declare import Param, Sampler
+from webui.samplers.order import place
 
 
 def tell_samplers(language: str) -> dict[str, dict[str, Any]]:
@@ -23,6 +24,7 @@ def _tell_sampler(sampler: Sampler, language: str) -> dict[str, Any]:
         "summary": sampler.summary[language],
         "formula": sampler.formula,
         "family": sampler.family,
+        "place": place(sampler.name),
         "neutral": values_as_json(sampler.neutral()),
         "defaults": values_as_json({param.name: param.default for param in sampler.params}),
         "params": [_tell_param(param, language) for param in sampler.params],

@@ -38,7 +38,8 @@ SAMPLER = Sampler(
         "Evens out the best few tokens and pushes down the unlikely rest, by the square of the distance to the best.",
         "Сближает несколько лучших токенов и прижимает остальные — по квадрату расстояния до лучшего.",
     ),
-    formula="l_max − {smoothing_factor}·d²·(3 − {smoothing_curve})/2 + {smoothing_factor}·d³·({smoothing_curve} − 1)/2",
+    formula="l_max − {smoothing_factor}·d²·(3 − {smoothing_curve})/2 + {smoothing_factor}·d³·({smoothing_curve} − 1)/2,"
+    " d = l − l_max",
     family="shape",
     order=12,
     aliases=("smoothing", "quadratic_sampling", "quadratic_smoothing", "smoothing_factor"),

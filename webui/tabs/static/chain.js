@@ -59,10 +59,11 @@ Lab.drawings.chain = (root, { server, trigger }) => {
     const name = add.value;
     add.value = "";
     if (!name) return;
-    state.stages.push({ name, values: { ...state.samplers[name].neutral, ...state.samplers[name].defaults }, off: false });
+    const place = 1 + state.stages.findLastIndex((stage) => state.samplers[stage.name].place < state.samplers[name].place);
+    state.stages.splice(place, 0, { name, values: { ...state.samplers[name].neutral, ...structuredClone(state.samplers[name].defaults) }, off: false });
     draw();
     save();
-    list.lastChild.querySelector("input, select, textarea")?.focus();
+    list.children[place].querySelector("input, select, textarea")?.focus();
   }
 
   function draw() {
@@ -84,7 +85,7 @@ Lab.drawings.chain = (root, { server, trigger }) => {
     const sampler = state.samplers[stage.name];
     const [main, ...others] = sampler.params;
     const node = el("li.stage", { "data-name": stage.name });
-    const handle = el("button.handle", { type: "button", draggable: "true", title: t("chain.move"), "aria-label": t("chain.move.label", { name: sampler.title, n: n + 1 }), onkeydown: (event) => moveByKey(event, n) }, "⠿");
+    const handle = el("button.handle", { type: "button", title: t("chain.move"), "aria-label": t("chain.move.label", { name: sampler.title, n: n + 1 }), onkeydown: (event) => moveByKey(event, n) }, "⠿");
     const toggle = el("button.toggle", { type: "button", role: "switch", title: t("chain.switch.help"), "aria-label": t("chain.switch", { name: sampler.title }), onclick: () => flip(n) });
     const title = el("span.name", { title: `${sampler.summary}\n${sampler.formula}` }, sampler.title, el("span.state", {}));
     const rare = others.filter((param) => param.advanced);
@@ -99,7 +100,7 @@ Lab.drawings.chain = (root, { server, trigger }) => {
       node.append(box);
     }
     node.append(el("p.warning", { hidden: true }));
-    dragging(node, handle, n);
+    Lab.dragging(handle, node, { rows: () => [...list.children], done: (from, to) => { move(from, to); list.children[to].querySelector(".handle").focus(); } });
     dress(node, stage);
     return node;
   }
@@ -141,10 +142,10 @@ Lab.drawings.chain = (root, { server, trigger }) => {
       field.addEventListener("change", () => change(field.value));
       box.append(field);
     } else {
-      const field = el("input", { type: "text", id, spellcheck: "false", ...named });
-      field.value = JSON.stringify(value);
+      const field = el("input", { type: "text", id, spellcheck: "false", placeholder: Lab.lists.examples[param.kind] ?? "", ...named });
+      field.value = Lab.lists.write(param.kind, value);
       field.addEventListener("change", () => {
-        try { change(JSON.parse(field.value)); field.removeAttribute("aria-invalid"); } catch { field.setAttribute("aria-invalid", "true"); }
+        try { change(Lab.lists.read(param.kind, field.value)); field.removeAttribute("aria-invalid"); } catch { field.setAttribute("aria-invalid", "true"); }
       });
       field.classList.add("wide");
       box.append(field);
@@ -191,14 +192,6 @@ Lab.drawings.chain = (root, { server, trigger }) => {
     event.preventDefault();
     move(n, n + step);
     list.children[Math.min(Math.max(n + step, 0), state.stages.length - 1)]?.querySelector(".handle").focus();
-  }
-
-  let dragged = -1;
-  function dragging(node, handle, n) {
-    handle.addEventListener("dragstart", (event) => { dragged = n; event.dataTransfer.effectAllowed = "move"; event.dataTransfer.setData("text/plain", ""); event.dataTransfer.setDragImage(node, 20, 20); node.classList.add("dragged"); });
-    handle.addEventListener("dragend", () => { dragged = -1; node.classList.remove("dragged"); for (const row of list.children) row.classList.remove("target"); });
-    node.addEventListener("dragover", (event) => { if (dragged < 0) return; event.preventDefault(); for (const row of list.children) row.classList.toggle("target", row === node); });
-    node.addEventListener("drop", (event) => { if (dragged < 0) return; event.preventDefault(); move(dragged, n); });
   }
 
   window.addEventListener("lab:chain", ({ detail }) => { if (detail !== root) say({ ask: "get" }, true); });

@@ -189,7 +189,13 @@ Lab.logits.format = (language) => {
     return local(value.toPrecision(3).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""));
   }
   const fixed = (value, digits) => local(value.toFixed(digits));
-  return { count, percent, share, number, fixed, local };
+  // As a power of ten, for what has too many zeros to be read.
+  function small(value) {
+    const [mantissa, power] = value.toExponential(0).split("e");
+    const raised = [...String(Number(power))].map((digit) => (digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit])).join("");
+    return `${mantissa === "1" ? "" : `${mantissa}·`}10${raised}`;
+  }
+  return { count, percent, share, number, fixed, small, local };
 };
 
 // A list of buttons is one stop for Tab; the arrow keys go on inside it.

@@ -58,9 +58,13 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
     const root = el("li.stage", { "data-name": name, "data-place": String(n) },
       el("div.head", {}, handle, toggle, title, figures(Object.values(cells))),
       mass, controls, did, warning, body);
-    const card = { root, toggle, title, cells, mass: mass.firstChild, did, warning, body, mini: null, formula: null, now: null, coin: null };
+    const card = { root, toggle, title, cells, mass: mass.firstChild, did, warning, body, mini: null, formula: null, now: null, coin: null, wide: 0 };
     if (state.focus === n) fillBody(card, step, n, others);
-    dragging(handle, root, n);
+    Lab.dragging(handle, root, {
+      rows: () => [...list.children],
+      moved: (from, to) => { shift(from, to); cards.splice(to, 0, ...cards.splice(from, 1)); changed(); },
+      done: (_, place) => restructure(() => cards[place].root.querySelector(".handle").focus()),
+    });
     handle.addEventListener("keydown", (event) => moveByKey(event, n));
     root.classList.toggle("focus", state.focus === n);
     return card;
@@ -71,6 +75,12 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
     card.formula = el("code.formula", {});
     card.now = el("code.now", {});
     card.mini = el("div.mini", { role: "img" });
+    new ResizeObserver(([entry]) => {
+      const wide = Math.round(entry.contentRect.width);
+      if (!wide || wide === card.wide) return;
+      card.wide = wide;
+      if (state.answer?.stages[n]) patch(card, state.answer.stages[n], n);
+    }).observe(card.mini);
     const usual = others.filter((param) => !param.advanced);
     const rare = others.filter((param) => param.advanced);
     card.body.replaceChildren(
@@ -114,7 +124,7 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
       return el("label.control", {}, label, field);
     }
     if (param.kind === "float" || param.kind === "int") return numeric(param, values, label, named, set);
-    const { lists } = Lab.logits;
+    const { lists } = Lab;
     const field = el("input.wide", { type: "text", spellcheck: "false", placeholder: lists.examples[param.kind] ?? "", ...named });
     field.value = lists.write(param.kind, values[param.name]);
     field.addEventListener("change", () => {
@@ -191,7 +201,7 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
     const name = add.value;
     add.value = "";
     if (!name) return;
-    const place = state.samplers[name].family === "penalty" ? 0 : state.chain.length;
+    const place = 1 + state.chain.findLastIndex(([other]) => state.samplers[other].place < state.samplers[name].place);
     state.chain.splice(place, 0, [name, structuredClone(state.samplers[name].defaults)]);
     state.focus = place;
     restructure(() => { cards[place].root.scrollIntoView({ block: "nearest" }); cards[place].title.focus(); });
@@ -212,34 +222,6 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
     if (!shift(n, to)) return;
     restructure(() => cards[to].root.querySelector(".handle").focus());
     say(w("moved", { title: state.samplers[state.chain[to][0]].title, n: to + 1, of: state.chain.length }));
-  }
-
-  // Dragging with mouse, pen or finger: the card goes along, and everything is worked out at each place it passes.
-  function dragging(handle, card, n) {
-    handle.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      event.preventDefault();
-      handle.focus();
-      let place = n;
-      card.classList.add("dragged");
-      const follow = (now) => {
-        const others = cards.map((one) => one.root).filter((one) => one !== card);
-        const to = others.filter((one) => { const box = one.getBoundingClientRect(); return now.clientY > box.top + box.height / 2; }).length;
-        if (to === place || !shift(place, to)) return;
-        cards.splice(to, 0, ...cards.splice(place, 1));
-        place = to;
-        list.insertBefore(card, others[to] ?? null);
-        changed();
-      };
-      const end = () => {
-        window.removeEventListener("pointermove", follow);
-        card.classList.remove("dragged");
-        if (place !== n) restructure(() => cards[place].root.querySelector(".handle").focus());
-      };
-      window.addEventListener("pointermove", follow);
-      window.addEventListener("pointerup", end, { once: true });
-      window.addEventListener("pointercancel", end, { once: true });
-    });
   }
 
   async function keepChain() {
@@ -306,7 +288,7 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
     card.now.textContent = stage.now;
     card.now.hidden = !stage.now;
     card.mini.hidden = !stage.mini?.y.length;
-    if (!card.mini.hidden) Lab.logits.mini(card.mini, stage.mini, { w, format, sampler: state.chain[n][0] });
+    if (!card.mini.hidden) Lab.logits.mini(card.mini, stage.mini, { w, format, sampler: state.chain[n][0], wide: card.wide || card.mini.clientWidth });
   }
 
   // For the tour: the first stage of this sampler, opened; its card.

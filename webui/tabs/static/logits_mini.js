@@ -8,17 +8,21 @@ Lab.logits.svg = (name, attributes = {}, ...children) => {
   return node;
 };
 
-Lab.logits.mini = (host, mini, { w, format, sampler }) => {
+// `wide` is how many pixels there are: drawn to measure, so that its letters have the size of all others.
+Lab.logits.mini = (host, mini, { w, format, sampler, wide }) => {
   const { svg } = Lab.logits;
   const { el } = Lab;
-  const width = 400;
-  const height = 118;
-  const box = { left: 46, right: width - 6, top: 8, bottom: height - 20 };
+  const width = Math.min(520, wide || 400);
+  const room = (width - 52) / mini.y.length;
+  const letters = Math.max(0, ...mini.texts.map((piece) => [...piece].length));
+  const tilted = room > 15 && letters * 6.2 > room; // names stand aslant where they would not fit side by side
+  const height = tilted ? 138 : 118;
+  const box = { left: 46, right: width - 6, top: 8, bottom: height - (tilted ? 40 : 20) };
   const down = mini.what === "sigmas";
   const share = !["distance", "surprise", "sigmas"].includes(mini.what);
   const logs = mini.log && mini.y.some((y) => y > 0);
   const everything = [...mini.y, ...mini.after, ...(mini.line === null ? [] : [mini.line])].filter((y) => Number.isFinite(y) && (!logs || y > 0));
-  const floor = logs ? Math.max(1e-7, Math.min(...everything) / 1.6) : down ? Math.min(...everything) * 1.05 : 0;
+  const floor = logs ? Math.max(1e-12, Math.min(...everything) / 1.6) : down ? Math.min(...everything) * 1.05 : 0;
   const top = down ? 0 : logs ? Math.max(...everything) * 1.15 : Math.max(1e-9, ...everything) * 1.05;
   const count = mini.y.length;
   const scale = (y) => {
@@ -28,8 +32,10 @@ Lab.logits.mini = (host, mini, { w, format, sampler }) => {
   const pitch = (box.right - box.left) / count;
   const bar = Math.max(1, Math.min(22, pitch * 0.72));
   const at = (n) => box.left + n * pitch + (pitch - bar) / 2;
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: `mini-picture ${mini.kind}`, "aria-hidden": "true" });
-  const label = (value) => (!share ? format.number(value) : value > 0 && value < 1e-5 ? `${format.number(value * 100)}\u202f%` : format.percent(value));
+  const stripes = svg("pattern", { id: "mini-stripes", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+    svg("rect", { width: 5, height: 5, class: "between" }), svg("rect", { width: 2.4, height: 5, class: "stripe" }));
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: `mini-picture ${mini.kind}`, "aria-hidden": "true" }, svg("defs", {}, stripes));
+  const label = (value) => (!share ? format.number(value) : value > 0 && value < 1e-5 ? `${format.small(value * 100)}\u202f%` : format.percent(value));
 
   for (const tick of ticks()) {
     const y = scale(tick);
@@ -47,13 +53,24 @@ Lab.logits.mini = (host, mini, { w, format, sampler }) => {
       picture.append(svg("rect", { x: box.left + n * pitch, width: Math.max(0.6, pitch - 0.6), y: scale(before), height: Math.max(0, box.bottom - scale(before)), class: "under" }));
     } else picture.append(rect(at(n), y, kind));
   });
-  if (pitch > 20) mini.texts.slice(0, count).forEach((piece, n) => picture.append(text(at(n) + bar / 2, height - 7, short(piece, pitch), "middle", "name")));
+  if (tilted) {
+    mini.texts.slice(0, count).forEach((piece, n) => {
+      const node = text(0, 0, short(piece, 58), "end", "piece-name");
+      node.setAttribute("transform", `translate(${at(n) + bar / 2 + 3} ${box.bottom + 9}) rotate(-38)`);
+      picture.append(node);
+    });
+  } else if (pitch > 15) mini.texts.slice(0, count).forEach((piece, n) => picture.append(text(at(n) + bar / 2, height - 7, short(piece, pitch), "middle", "piece-name")));
   if (mini.line !== null && mini.line <= top * 1.2) {
     const y = scale(mini.line);
     picture.append(svg("line", { x1: box.left, x2: box.right, y1: y, y2: y, class: "limit" }));
     picture.append(text(box.right - 2, y > box.top + 14 ? y - 4 : y + 12, label(mini.line), "end", "limit-label"));
   }
-  const caption = el("p.caption", { text: w(`mini.${mini.what}`) + (sampler === "xtc" && mini.marks.length ? ` ${w("mini.xtc")}` : "") });
+  if (mini.stop !== null) {
+    const x = box.left + mini.stop * pitch;
+    picture.append(svg("line", { x1: x, x2: x, y1: box.top - 4, y2: box.bottom, class: "limit" }));
+  }
+  const also = [sampler === "xtc" && mini.marks.length ? "xtc" : "", mini.kind === "change" ? "change" : "", logs ? "log" : ""].filter(Boolean);
+  const caption = el("p.caption", { text: [mini.what, ...also].map((word) => w(`mini.${word}`)).join(" · ") });
   host.replaceChildren(caption, picture);
   host.setAttribute("aria-label", `${w(`mini.${mini.what}`)}: ${mini.kept.filter(Boolean).length} / ${count}`);
 
