@@ -6,19 +6,18 @@ Brings library, kept settings and the memory estimate together. Knows nothing of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from webui.errors import BadValue
 from webui.hub.library import Library, ModelEntry
-from webui.hub.machine import machine_now
-from webui.hub.memory import Estimate, estimate, plan_of, verdict
+from webui.hub.machine import Machine, Used, machine_now, used_by
+from webui.hub.memory import Estimate, verdict
 from webui.hub.reasons import BadModelFile
-from webui.hub.shape import Shape
+from webui.hub.room import Held, room
 from webui.hub.shapes import Shapes
 from webui.model_settings import ModelSettings
 from webui.runtime.fallback import Order
-from webui.runtime.fleet import key_of
+from webui.runtime.fleet import Occupant, key_of
 from webui.types import LoadSpec
 
 
@@ -58,29 +57,28 @@ class Depot:
     def idle_minutes(self, name: str) -> float:
         return self._kept.idle_minutes(name)
 
-    def estimate(self, spec: LoadSpec) -> Estimate | None:
+    def estimate(self, spec: LoadSpec, machine: Machine | None = None) -> Estimate | None:
         """What it takes on this machine; None where nothing can be said (another engine, an unreadable file)."""
-        shape = self._shape(spec)
-        return estimate(shape, plan_of(spec, shape, machine_now())) if shape else None
+        if spec.engine != "llamacpp":
+            return None
+        try:
+            return self.shapes.estimate(self._library.look_at(Path(spec.path)), spec, machine or machine_now())
+        except (BadModelFile, BadValue, OSError):
+            return None
 
-    def shortage(self, spec: LoadSpec, loaded: Sequence[LoadSpec], loading: Sequence[LoadSpec]) -> str:
-        """What is free leaves out what loaded models hold, but for their weights: those are mapped files, which the
-        system counts as free although they are in use. Models being loaded have taken nothing yet."""
-        needed = self.estimate(spec)
+    def shortage(self, spec: LoadSpec, staying: Sequence[Occupant], leaving: Sequence[Occupant] = ()) -> str:
+        """Counts what each of them really holds now, and what those that are still being loaded come to."""
+        there = room(machine_now(), [self._held(one) for one in staying], [self._held(one) for one in leaving])
+        needed = self.estimate(spec, there)
         if needed is None:
             return ""
-        machine = machine_now()
-        ram, gpu = machine.ram_free, 0
-        for other in loaded:
-            held = self.estimate(other)
-            ram -= held.ram.weights if held and held.plan.mmap else 0
-        for other in loading:
-            coming = self.estimate(other)
-            ram -= coming.ram.total if coming else 0
-            gpu += coming.gpu.total if coming else 0
-        gpus = tuple(replace(card, free=max(0, card.free - gpu // len(machine.gpus))) for card in machine.gpus)
-        found = verdict(needed, replace(machine, ram_free=max(0, ram), gpus=gpus))
+        found = verdict(needed, there)
         return "" if found.fits else found.sentence
+
+    def _held(self, one: Occupant) -> Held:
+        used = (used_by(one.pid) if one.pid else None) or Used(0)
+        expected = self.estimate(one.spec) if one.loading else None
+        return Held(one.spec.name, False, used, expected, one.spec.options.get("mlock") is True)
 
     def check(self, spec: LoadSpec) -> None:
         """Raise what is wrong with the file now: it may be another one than when it was loaded."""
@@ -88,14 +86,6 @@ class Depot:
             entry = self._library.look_at(Path(spec.path))
             if entry.reason:
                 raise BadModelFile(entry.reason, entry.culprit or entry.path.name)
-
-    def _shape(self, spec: LoadSpec) -> Shape | None:
-        if spec.engine != "llamacpp":
-            return None
-        try:
-            return self.shapes.of(self._library.look_at(Path(spec.path)))
-        except (BadModelFile, BadValue, OSError):
-            return None
 
 
 def _keys(entry: ModelEntry) -> tuple[str, str]:

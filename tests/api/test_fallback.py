@@ -13,6 +13,7 @@ import pytest
 
 from tests.api.conftest import Server
 from tests.api.test_several_models import load, say, spec, states, until
+from webui.runtime.fleet import Occupant
 from webui.types import LoadSpec
 
 CRASH = {"at": "token", "how": "SIGSEGV"}
@@ -28,8 +29,8 @@ class Shelf:
     def find(self, name: str) -> LoadSpec | None:
         return spec(name, **self.options[name]) if name in self.options else None
 
-    def shortage(self, spec: LoadSpec, loaded: Sequence[LoadSpec], loading: Sequence[LoadSpec]) -> str:
-        return "There is no room." if len(loaded) + len(loading) >= self.room else ""
+    def shortage(self, spec: LoadSpec, staying: Sequence[Occupant], leaving: Sequence[Occupant]) -> str:
+        return "There is no room." if len(staying) >= self.room else ""
 
     def idle_minutes(self, name: str) -> float:
         return 0.0

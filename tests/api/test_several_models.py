@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.api.conftest import Server
+from webui.runtime.fleet import Occupant
 from webui.types import LoadSpec
 
 
@@ -34,8 +35,8 @@ class Shelf:
         self.found += 1
         return spec(name, **self.options) if name in self.names else None
 
-    def shortage(self, spec: LoadSpec, loaded: Sequence[LoadSpec], loading: Sequence[LoadSpec]) -> str:
-        return "There is no room." if len(loaded) + len(loading) >= self.room else ""
+    def shortage(self, spec: LoadSpec, staying: Sequence[Occupant], leaving: Sequence[Occupant]) -> str:
+        return "There is no room." if len(staying) >= self.room else ""
 
     def idle_minutes(self, name: str) -> float:
         return self.idle

@@ -1,11 +1,12 @@
-"""The set of loaded models: what is free for one more, counting what a replaced one gives back, and the bars."""
+"""The set of loaded models: who makes way for another one, and the bars."""
 
 from __future__ import annotations
 
 from webui.hub.machine import Gpu, Machine, Used
 from webui.hub.memory import Estimate, Plan, Share
+from webui.hub.room import Held
 from webui.tabs import model_set
-from webui.tabs.model_set import Held, beside, replacing, room
+from webui.tabs.model_set import beside, replacing
 from webui.tabs.model_words import size_text
 from webui.tabs.words import Words
 
@@ -21,27 +22,12 @@ def needs(ram: int, gpu: int = 0) -> Estimate:
     return Estimate(Share(weights=ram * GB), Share(weights=gpu * GB), Plan(mmap=False))
 
 
-def test_a_replaced_model_gives_back_what_it_holds_and_the_others_keep_their_mapped_weights() -> None:
-    machine = Machine(6 * GB, 16 * GB)
+def test_who_makes_way() -> None:
     old, other = held("old", ram=8, own=3, current=True), held("other", ram=4, own=1)
     models = [old, other]
-    assert room(machine, *replacing(models, "new")).ram_free == (6 + 3 - 3) * GB, "other's weights stay in use"
-    assert room(machine, *beside(models, "new")).ram_free == 0, "more is mapped than there is free"
-    assert room(machine, *replacing(models, "other")).ram_free == (6 + 1 - 5) * GB, "it is loaded anew in its place"
-    assert room(machine, *beside(models, "other")).ram_free == (6 + 1 - 5) * GB
-    locked = held("locked", ram=8, own=3, current=True, locked=True)
-    assert room(machine, *replacing([locked], "new")).ram_free == (6 + 8) * GB
-    assert room(machine, *beside([locked], "new")).ram_free == 6 * GB, "locked weights count as taken already"
-
-
-def test_cards_get_back_what_was_on_them_and_keep_room_for_what_is_still_loading() -> None:
-    machine = Machine(9 * GB, 16 * GB, (Gpu("a", 2 * GB, 8 * GB), Gpu("b", 6 * GB, 8 * GB)))
-    old = held("old", ram=1, own=1, gpu=4, current=True)
-    free = [card.free for card in room(machine, *replacing([old], "new")).gpus]
-    assert free == [5 * GB, 7 * GB], "where more is taken, more comes back"
-    coming = Held("coming", False, Used(1 * GB, 0, 1 * GB), needs(ram=3, gpu=4))
-    later = room(machine, [coming])
-    assert later.ram_free == (9 - 2) * GB and later.gpu_free == (8 - 4) * GB
+    assert replacing(models, "new") == ([other], [old]), "the current one"
+    assert replacing(models, "other") == ([old], [other]), "it is loaded anew in its place"
+    assert beside(models, "new") == (models, []) and beside(models, "other") == ([old], [other])
 
 
 def test_the_bars_add_up_and_say_what_the_chosen_one_would_add() -> None:

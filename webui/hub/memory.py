@@ -112,8 +112,9 @@ class ContextRow:
     beyond: bool
 
 
-def plan_of(spec: LoadSpec, shape: Shape, machine: Machine) -> Plan:
-    """What a LoadSpec comes to on this machine, as the engine would fill in what is left open."""
+def plan_of(spec: LoadSpec, shape: Shape, machine: Machine, *, adapters: int = 0) -> Plan:
+    """What a LoadSpec comes to on this machine, as the engine would fill in what is left open. `adapters`: the bytes of
+    its LoRA files."""
     options = {option.name: spec.options.get(option.name, option.default) for option in OPTIONS}
     cpu_only = not machine.gpus or spec.n_gpu_layers == 0
     context = spec.n_ctx or shape.trained_context or 4096
@@ -130,6 +131,7 @@ def plan_of(spec: LoadSpec, shape: Shape, machine: Machine) -> Plan:
         offload_kv=options["offload_kv"],
         mmap=options["mmap"],
         gpus=max(1, len(machine.gpus)),
+        adapters=adapters,
     )
     if not spec.slots:
         plan = replace(plan, slots=_automatic_slots(shape, plan, machine))
@@ -154,8 +156,10 @@ def estimate(shape: Shape, plan: Plan) -> Estimate:
     # The embedding table stays in RAM; a model that uses it for its output too needs a second copy on the GPU.
     gpu_output = shape.output_bytes + (shape.input_bytes if shape.tied else 0) if output_on_gpu else 0
     ram_output = 0 if output_on_gpu else shape.output_bytes
-    ram_weights = shape.input_bytes + sum(layer.weights for layer in on_cpu) + ram_output + plan.adapters
-    gpu_weights = sum(layer.weights for layer in on_gpu) + gpu_output
+    gpu_adapters = plan.adapters * len(on_gpu) // max(1, len(shape.layers))  # a LoRA lies where its layers do
+    ram_adapters = plan.adapters - gpu_adapters
+    ram_weights = shape.input_bytes + sum(layer.weights for layer in on_cpu) + ram_output + ram_adapters
+    gpu_weights = sum(layer.weights for layer in on_gpu) + gpu_output + gpu_adapters
     cpu_cache, gpu_cache = sum(_cache(layer, plan) for layer in on_cpu), sum(_cache(layer, plan) for layer in on_gpu)
     if not plan.offload_kv:
         cpu_cache, gpu_cache = cpu_cache + gpu_cache, 0

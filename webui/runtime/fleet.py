@@ -28,6 +28,15 @@ from webui.worker.wire import Frame
 TICK_SECONDS = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Occupant:
+    """A model that takes memory: its worker's process (0: not yet there), and whether it is still being loaded."""
+
+    spec: LoadSpec
+    pid: int = 0
+    loading: bool = False
+
+
 class Shelf(Protocol):
     """What a fleet asks about models that are not loaded."""
 
@@ -35,8 +44,9 @@ class Shelf(Protocol):
         """How the model of this very name is loaded; None if there is none or it may not be loaded on demand."""
         ...
 
-    def shortage(self, spec: LoadSpec, loaded: Sequence[LoadSpec], loading: Sequence[LoadSpec]) -> str:
-        """Why this does not fit beside what is loaded and being loaded, in words; "" if it does. Runs in a thread."""
+    def shortage(self, spec: LoadSpec, staying: Sequence[Occupant], leaving: Sequence[Occupant]) -> str:
+        """Why this does not fit beside those that stay, once those that leave are gone, in words; "" if it does. Runs
+        in a thread."""
         ...
 
     def idle_minutes(self, name: str) -> float:
@@ -85,6 +95,21 @@ class Seat:
     @property
     def empty(self) -> bool:
         return self.stage == "none" and not self.asleep and not self.expects
+
+    @property
+    def occupant(self) -> Occupant | None:
+        """What it takes of the memory, or is about to take."""
+        status = self.models.status()
+        if self.expects is not None or status.stage == "loading":
+            spec = self.expects or status.spec
+            return Occupant(spec, self.models.pid, loading=True) if spec else None
+        return self.held
+
+    @property
+    def held(self) -> Occupant | None:
+        """What its worker holds now and gives back when it ends."""
+        status = self.models.status()
+        return Occupant(status.spec, self.models.pid) if status.spec and self.models.pid else None
 
     @property
     def idle(self) -> bool:
@@ -301,28 +326,31 @@ class Fleet:
         async with self._room:
             seat.expects = spec
             while True:
-                others = [other for other in self._seats if other is not seat]
-                loading = [s for other in others if (s := other.expects or _loading(other)) is not None]
-                loaded = [s for other in others if other.stage == "ready" and (s := other.models.status().spec)]
-                if not (loaded or loading):
+                others = [other for other in self._seats if other is not seat and other.occupant]
+                if not others:
                     return
-                short = await asyncio.to_thread(self.shelf.shortage, spec, loaded, loading)
+                short = await self._shortage(spec, others, [seat])
                 if not short:
                     return
-                victim = min((other for other in others if other.idle), key=lambda other: other.used, default=None)
-                if victim is not None:
-                    await victim.models.sleep()
-                elif insist:
-                    return
-                else:
-                    seat.expects = None
-                    names = ", ".join(name_of(s) for s in (*loaded, *loading))
+                idle = sorted((other for other in others if other.idle), key=lambda other: other.used)
+                staying = [other for other in others if not other.idle]
+                if not insist and (not idle or await self._shortage(spec, staying, [seat, *idle])):
+                    seat.expects = None  # nobody is sent away for what does not fit even then
+                    names = ", ".join(other.name for other in others)
                     raise LoadFailed(
                         f"There is not enough memory for {name_of(spec)} beside {names}: {short} "
                         "Unload one of them, or wait until it has nothing to do.",
                         code="no_room",
                         values={"name": name_of(spec), "others": names, "reason": short},
                     )
+                if not idle:
+                    return
+                await idle[0].models.sleep()
+
+    async def _shortage(self, spec: LoadSpec, staying: Sequence[Seat], leaving: Sequence[Seat]) -> str:
+        stay = [found for seat in staying if (found := seat.occupant)]
+        leave = [found for seat in leaving if (found := seat.held)]
+        return await asyncio.to_thread(self.shelf.shortage, spec, stay, leave)
 
     def _opened(self, seat: Seat, done: asyncio.Future[ModelInfo]) -> None:
         seat.opening = None
@@ -360,8 +388,3 @@ def name_of(spec: LoadSpec) -> str:
 
 def key_of(name: str) -> str:
     return name.strip().lower().removesuffix(".gguf")
-
-
-def _loading(seat: Seat) -> LoadSpec | None:
-    status = seat.models.status()
-    return status.spec if status.stage == "loading" else None

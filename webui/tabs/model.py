@@ -14,6 +14,7 @@ from webui.errors import BadValue, LoadFailed, WebUIError
 from webui.hub.library import ModelEntry
 from webui.hub.machine import machine_now, used_by
 from webui.hub.memory import Estimate
+from webui.hub.room import Held, room
 from webui.model_settings import NUMBERS
 from webui.services import Services
 from webui.tabs import downloads, fallback, guide, model_rope, model_set, quantise
@@ -53,13 +54,11 @@ class ModelServer:
 
     def _fit(self, words: Words, entry: ModelEntry, spec: LoadSpec) -> Answer:
         machine, models = machine_now(), self._held()
-        answer = self._fitter.look(
-            words, entry, spec, model_set.room(machine, *model_set.replacing(models, entry.name))
-        )
-        needed = self._fitter.planned(entry, spec, model_set.room(machine, *model_set.beside(models, entry.name)))
+        answer = self._fitter.look(words, entry, spec, room(machine, *model_set.replacing(models, entry.name)))
+        needed = self._fitter.planned(entry, spec, room(machine, *model_set.beside(models, entry.name)))
         return {**answer, "set": model_set.look(words, machine, models, entry.name, needed)}
 
-    def _held(self) -> list[model_set.Held]:
+    def _held(self) -> list[Held]:
         """What the models that are there hold now, and come to where they are still being loaded."""
         found = []
         for seat in self._models.seats():
@@ -67,7 +66,7 @@ class ModelServer:
             if spec is None or used is None:
                 continue
             coming = self._planned(spec) if seat.status.stage == "loading" else None
-            found.append(model_set.Held(seat.name, seat.current, used, coming, spec.options.get("mlock") is True))
+            found.append(Held(seat.name, seat.current, used, coming, spec.options.get("mlock") is True))
         return found
 
     async def _ask_rope(self, words: Words, asked: Asked) -> Answer:

@@ -5,7 +5,6 @@ Only asks hub.memory and says it in words; nothing is loaded for it. Headers are
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from webui.hub.library import ModelEntry
@@ -13,20 +12,17 @@ from webui.hub.machine import Machine
 from webui.hub.memory import (
     ContextRow,
     Estimate,
-    Plan,
     Share,
     best_gpu_layers,
     context_table,
     estimate,
     largest_context,
     per_gpu,
-    plan_of,
     verdict,
 )
 from webui.hub.shape import Shape
 from webui.hub.shapes import Shapes
 from webui.tabs.asking import Answer
-from webui.tabs.model_lora import bytes_of
 from webui.tabs.model_words import size_text, verdict_text
 from webui.tabs.words import Words
 from webui.types import LoadSpec
@@ -41,14 +37,12 @@ class Fitter:
         self.shapes = shapes or Shapes()
 
     def planned(self, entry: ModelEntry, spec: LoadSpec, machine: Machine) -> Estimate:
-        """The estimate for a spec, adapters counted in."""
-        shape = self.shapes.of(entry)
-        return estimate(shape, with_adapters(plan_of(spec, shape, machine), spec))
+        return self.shapes.estimate(entry, spec, machine)
 
     def look(self, words: Words, entry: ModelEntry, spec: LoadSpec, machine: Machine) -> Answer:
         """Everything the page shows for these values."""
         shape = self.shapes.of(entry)
-        plan = with_adapters(plan_of(spec, shape, machine), spec)
+        plan = self.shapes.plan(entry, spec, machine)
         needed = estimate(shape, plan)
         judged = verdict(needed, machine)
         automatic = spec.n_gpu_layers < 0 and bool(machine.gpus)
@@ -70,11 +64,6 @@ class Fitter:
             "trained": shape.trained_context,
             "table": [context_row(words, row, bool(machine.gpus)) for row in table],
         }
-
-
-def with_adapters(plan: Plan, spec: LoadSpec) -> Plan:
-    """The plan with the LoRA files' bytes, as far as they are there."""
-    return replace(plan, adapters=bytes_of(spec.options.get("loras", ())))
 
 
 def meters(words: Words, shape: Shape, needed: Estimate, machine: Machine, spec: LoadSpec) -> list[Answer]:

@@ -5,23 +5,10 @@ Knows nothing of memory estimates or of how a model is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
-
 from webui.hub.library import Library, ModelEntry
 from webui.tabs.asking import Answer
 from webui.tabs.model_words import size_text
 from webui.tabs.words import Words
-
-
-def bytes_of(loras: Iterable[Mapping[str, Any]]) -> int:
-    """The bytes of these files that are there; each is kept in memory whole."""
-    total = 0
-    for lora in loras:
-        path = Path(str(lora.get("path", "")))
-        total += path.stat().st_size if path.is_file() else 0
-    return total
 
 
 def fitting(words: Words, library: Library, entry: ModelEntry) -> list[Answer]:
