@@ -22,7 +22,7 @@ from webui.settings import ROOT
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 STARTER, LORA = "SmolLM2-135M-Instruct.Q4_1", "random"
-NOT_200 = {"/infill": 501}
+NOT_200 = {"/infill": 400}
 """What the documents themselves say of the starter model."""
 
 

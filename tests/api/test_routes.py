@@ -206,7 +206,7 @@ def test_llama_cpp_tokens(http: httpx.Client) -> None:
     assert http.post("/detokenize", json={"tokens": ids}).json()["content"] == "Say 🙂"
     assert http.get("/health").json() == {"status": "ok"}
     answer = http.post("/infill", json={"input_prefix": "a", "input_suffix": "b"})
-    assert answer.status_code == 501 and answer.json()["error"]["code"] == "infill_not_supported"
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "infill_not_supported"
 
 
 ROLES = {"prefix": 3001, "suffix": 3002, "middle": 3003, "project": 3004, "file": 3005}

@@ -127,10 +127,15 @@ def test_several_results_are_one_turn_where_tools_are_told_in_words() -> None:
 
 
 @pytest.mark.parametrize("arguments", ["{", "nope", '{"a": }'])
-def test_calls_that_are_no_json_are_named(arguments: str) -> None:
+def test_a_call_that_was_cut_off_does_not_end_the_conversation(arguments: str) -> None:
     call = {"id": "a", "function": {"name": "get_time", "arguments": arguments}}
+    chat, _ = prepare([{"role": "assistant", "content": "", "tool_calls": [call]}], shipped("qwen2"))
+    assert chat[0]["tool_calls"][0]["function"] == {"name": "get_time", "arguments": {"text": arguments}}
+
+
+def test_a_call_without_a_name_is_refused() -> None:
     with pytest.raises(BadValue) as caught:
-        prepare([{"role": "assistant", "content": "", "tool_calls": [call]}], shipped("qwen2"))
+        prepare([{"role": "assistant", "content": "", "tool_calls": [{"id": "a"}]}], shipped("qwen2"))
     assert caught.value.param == "messages[0].tool_calls[0]"
 
 

@@ -26,7 +26,7 @@ from webui.api.turns import ask
 from webui.chat.tools import CallStart, Part, Text, Thoughts
 from webui.runtime.client import failure
 from webui.services import Services
-from webui.types import Event, Failed, Finished, Token
+from webui.types import Event, Failed, Finished, PromptProgress, Queued, Token
 
 STOPPED: Mapping[str, str] = {"stop": "end_turn", "stop_string": "stop_sequence", "length": "max_tokens"}
 
@@ -65,6 +65,20 @@ class Thinking(BaseModel):
     type: str = "disabled"
 
 
+class OutputFormat(BaseModel):
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    type: Literal["json_schema"]
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class OutputConfig(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    format: OutputFormat | None = None
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+
+
 class CountBody(Body):
     model: str | None = None
     messages: list[AnthropicMessage] = Field(min_length=1, max_length=4096)
@@ -72,6 +86,7 @@ class CountBody(Body):
     tools: list[AnthropicTool] | None = Field(None, max_length=128)
     tool_choice: AnthropicChoice | None = None
     thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
 
 
 class MessagesBody(CountBody):
@@ -112,6 +127,8 @@ def chat_body(body: CountBody) -> ChatBody:
     for place, message in enumerate(body.messages):
         messages += _messages(message, f"messages[{place}]")
     fields: dict[str, Any] = {**body.rest, "messages": messages, "model": body.model}
+    # Words put into the model's mouth: its answer goes on with them.
+    fields["continue_"] = messages[-1]["role"] == "assistant" and "tool_calls" not in messages[-1]
     if body.tools:
         fields["tools"] = [
             {"type": "function", "function": {**_described(tool), "parameters": tool.input_schema}}
@@ -124,9 +141,20 @@ def chat_body(body: CountBody) -> ChatBody:
             fields["parallel_tool_calls"] = False
     if body.thinking is not None:
         fields["enable_thinking"] = body.thinking.type != "disabled"
+    fields |= _wanted_output(body.output_config)
     if isinstance(body, MessagesBody):
         fields |= {"max_tokens": body.max_tokens, "stop": body.stop_sequences, "stream": body.stream}
     return ChatBody.model_validate(fields)
+
+
+def _wanted_output(config: OutputConfig | None) -> dict[str, Any]:
+    wanted: dict[str, Any] = {}
+    if config is not None and config.format is not None:
+        schema = {"name": "answer", "schema": config.format.schema_}
+        wanted["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if config is not None and config.effort is not None:
+        wanted["reasoning_effort"] = config.effort if config.effort in ("low", "medium") else "high"
+    return wanted
 
 
 def _described(tool: AnthropicTool) -> dict[str, Any]:
@@ -140,6 +168,7 @@ def _messages(message: AnthropicMessage, param: str) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
+    thoughts: list[str] = []
     for number, block in enumerate(message.content):
         more = block.model_extra or {}
         if block.type == "text" and block.text is not None:
@@ -152,11 +181,15 @@ def _messages(message: AnthropicMessage, param: str) -> list[dict[str, Any]]:
             content = more.get("content", "")
             said = content if isinstance(content, str) else _parts(content, f"{param}.content[{number}]")
             made.append({"role": "tool", "tool_call_id": str(more.get("tool_use_id", "")), "content": said})
-        elif block.type not in ("thinking", "redacted_thinking"):
+        elif block.type == "thinking":
+            thoughts.append(str(more.get("thinking", "")))
+        elif block.type != "redacted_thinking":
             kind = block.type[:40]
             raise ApiError(400, f"The loaded model reads text only, not {kind!r}.", param=f"{param}.content[{number}]")
     if texts or calls or not made:
         spoken: dict[str, Any] = {"role": message.role, "content": "\n".join(texts)}
+        if thoughts:
+            spoken["reasoning_content"] = "\n".join(thoughts)
         made.append({**spoken, "tool_calls": calls} if calls else spoken)
     return made
 
@@ -219,13 +252,22 @@ class _Writer:
         (self._speech,) = speeches(prepared, answering)
         self._index = -1
         self._open = ""
+        self._begun = False
 
     def begin(self) -> bytes:
-        usage = {"input_tokens": 0, "output_tokens": 0}
+        """Nothing yet: the first event of an answer tells how long the prompt is, and clients read that at its head."""
+        return b""
+
+    def _begin(self, event: Event, parts: list[bytes]) -> None:
+        self._begun = True
+        read = event if isinstance(event, PromptProgress) else PromptProgress(0, 0, 0)
+        usage = {"input_tokens": read.total - read.cached, "cache_read_input_tokens": read.cached, "output_tokens": 0}
         message = {**_head(self._prepared), "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
-        return _event("message_start", message=message) + _event("ping")
+        parts += [_event("message_start", message=message), _event("ping")]
 
     def write(self, number: int, event: Event, parts: list[bytes]) -> None:
+        if not self._begun and not isinstance(event, Queued):
+            self._begin(event, parts)
         if isinstance(event, Token):
             for part in self._speech.token(event):
                 self._part(part, parts)

@@ -18,6 +18,8 @@ _IGNORED: Mapping[str, tuple[object, ...]] = {
     "early_stopping": (False,),
     "best_of": (1,),
     "suffix": ("",),
+    "static_cache": (False,),
+    "cache_prompt": (True,),
 }
 """Fields of other tools that are taken and have no effect here, with the values that ask for nothing anyway."""
 

@@ -47,9 +47,7 @@ def describe(error: WebUIError) -> tuple[int, dict[str, Any]]:
 def _place(error: WebUIError) -> tuple[int, str, str | None]:
     if error.code == "model_not_found":
         return 404, INVALID, error.code
-    if error.code == "embeddings_not_supported":
-        return 501, "not_supported_error", error.code
-    if error.code == "constraint_failed":
+    if error.code in ("embeddings_not_supported", "constraint_failed"):
         return 400, INVALID, error.code
     if isinstance(error, BadValue):
         return 400, INVALID, None if error.code == BadValue.code else error.code

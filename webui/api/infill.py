@@ -38,7 +38,7 @@ async def infill_prompt(models: Models, body: InfillBody) -> list[int]:
             "The loaded model was not taught to fill in: it has no infill tokens. "
             "Load one that was, such as a base model for code."
         )
-        raise ApiError(501, message, type="not_supported_error", code="infill_not_supported")
+        raise ApiError(400, message, code="infill_not_supported")
 
     async def plain(text: str) -> list[int]:
         return await models.tokenize(text, special=False) if text else []

@@ -52,6 +52,25 @@ def _render(body: ChatBody, info: ModelInfo, data_dir: Path) -> Rendered:
     return _with_tools(body, messages, info, template)
 
 
+_OF_DIALOGUES = (
+    "character", "user_name", "bot_name", "context", "greeting", "user_bio", "chat_template_str",
+    "chat_instruct_command",
+)  # fmt: skip
+_OF_INSTRUCTIONS = ("tools", "tool_choice", "enable_thinking", "reasoning_effort")
+
+
+def unused(body: ChatBody) -> tuple[str, ...]:
+    """What was asked for and has no meaning in this request's mode, as sentences."""
+    spoken = body.mode in ("chat", "chat-instruct")
+    idle = _OF_INSTRUCTIONS if spoken else _OF_DIALOGUES
+    if body.mode == "chat":
+        idle = (*idle, "instruction_template", "instruction_template_str", "chat_instruct_command")
+    where = f"has no place in mode {body.mode}" if spoken else "is for the modes chat and chat-instruct"
+    notes = tuple(f"{name}: {where}" for name in idle if getattr(body, name))
+    old = [name for name in ("functions", "function_call") if body.rest.get(name)]
+    return (*notes, *(f"{name}: send tools and tool_choice instead" for name in old))
+
+
 def choose(body: ChatBody, info: ModelInfo, data_dir: Path) -> Template:
     """The template of this request: one it brings, one it names, else the model's."""
     if body.instruction_template_str:
@@ -133,7 +152,18 @@ def plain(message: ChatMessage, place: int) -> dict[str, Any]:
         made["tool_call_id"] = message.tool_call_id
     if message.name is not None and role == "tool":
         made["name"] = message.name
+    thoughts = _thoughts(message) if role == "assistant" else ""
+    if thoughts:
+        # By both names that templates read them under.
+        made["reasoning_content"] = made["thinking"] = thoughts
     return made
+
+
+def _thoughts(message: ChatMessage) -> str:
+    """What a client sends back of the model's thoughts: some templates show them while tools are being called."""
+    more = message.model_extra or {}
+    found = (more.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
+    return next((text for text in found if isinstance(text, str) and text), "")
 
 
 def _content(message: ChatMessage, place: int) -> str:

@@ -102,9 +102,12 @@ def _responses(path: str, operation: Schema, parts: Schema) -> Schema:
         content["application/json"] = {"schema": {"$ref": f"#/components/schemas/{ANSWERS[path]}"}}
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     if "stream" in parts.get(body.get("$ref", "").rsplit("/", 1)[-1], {}).get("properties", {}) and path in ANSWERS:
-        content["text/event-stream"] = {"schema": {"type": "string", "description": "with stream: true"}}
+        content["text/event-stream"] = {}
     wrong = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {
-        "200": {"description": "The answer", "content": content},
+        "200": {
+            "description": "The answer; as events with stream: true" if len(content) > 1 else "The answer",
+            "content": content,
+        },
         "default": {"description": "What is wrong, in a sentence; docs/api.md lists the codes", "content": wrong},
     }

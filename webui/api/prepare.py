@@ -10,12 +10,12 @@ from webui.api.answers import Choice, Kind
 from webui.api.chain import describe
 from webui.api.choosing import model_of
 from webui.api.errors import ApiError
+from webui.api.fitting import cut, fitted
 from webui.api.logprobs import chat_logprobs, completion_logprobs
-from webui.api.messages import Rendered, render_chat
+from webui.api.messages import Rendered, unused
 from webui.api.options import Options, limit_of, read_options, top_of
 from webui.api.schemas import ChatBody, CompletionBody, GenerationBody
 from webui.api.speech import Tooling
-from webui.errors import ContextExceeded
 from webui.runtime.fallback import Miss
 from webui.runtime.models import Models
 from webui.services import Services
@@ -45,6 +45,9 @@ class Prepared:
     params: Mapping[str, str] = field(default_factory=dict)
     """What the fields of the GenerationRequest are called in the request that came."""
 
+    loras: tuple[Mapping[str, Any], ...] = ()
+    """The LoRAs it is made with: {"name", "scale"}."""
+
     misses: tuple[Miss, ...] = ()
     """The models of the fallback order that were asked before, in vain."""
 
@@ -52,10 +55,11 @@ class Prepared:
         return self.echoes[choice // self.n]
 
     def made(self) -> dict[str, Any]:
-        """How the answer is made: the chain in force, and what was asked for without effect."""
+        """How the answer is made: the chain in force, the LoRAs, and what was asked for without effect."""
         notes = {"not_applied": list(self.notes)} if self.notes else {}
         before = {"fallback": [miss.as_data() for miss in self.misses]} if self.misses else {}
-        return {"chain": describe(self.chain), **notes, **before}
+        loras = {"loras": list(self.loras)} if self.loras else {}
+        return {"chain": describe(self.chain), **loras, **notes, **before}
 
     @property
     def choices(self) -> int:
@@ -99,7 +103,7 @@ async def _completion(services: Services, models: Models, body: CompletionBody) 
     if limit == 0 and not (body.echo or body.logprobs):
         raise ApiError(400, "max_tokens must be at least 1 (0 only with echo or logprobs).", param="max_tokens")
     options = read_options(services, body, info, top)
-    prompts = [await _cut(models, prompt, body, limit, info) for prompt in body.prompt]
+    prompts = [await cut(models, prompt, body, limit, info) for prompt in body.prompt]
     echoes: list[str] = []
     for prompt in prompts:
         check_empty(prompt, info, body)
@@ -122,9 +126,10 @@ async def _chat(services: Services, models: Models, body: ChatBody) -> Prepared:
     if not body.logprobs:
         top_of(body.top_logprobs)
     options = read_options(services, body, info, top)
-    rendered = await render_chat(body, info, services.settings.data_dir)
+    rendered, lost = await fitted(models, body, info, services.settings.data_dir)
     request = chat_generation(body, info, options, rendered)
     made = prepared("chat", info, (request,), body, options, [""], top)
+    made = replace(made, notes=(*made.notes, *unused(body), *lost))
     params = {"prompt": "messages", **_params(body), **({"json_schema": "tools"} if rendered.json_schema else {})}
     return replace(made, tooling=rendered.tooling, params=params)
 
@@ -172,6 +177,7 @@ def prepared(
         bool(body.stream_options and body.stream_options.include_usage),
         tuple(echoes),
         top,
+        loras=tuple(info.extra.get("loras", ())),
     )
 
 
@@ -181,25 +187,6 @@ async def scored(models: Models, prompt: str | tuple[int, ...], *, bos: bool, to
     ids = [*found["tokens"], *(token for best in found["top"] for token, _ in best)]
     pieces = dict(zip(ids, await models.pieces(ids), strict=True))
     return {**found, "pieces": pieces}
-
-
-async def _cut(
-    models: Models, prompt: str | tuple[int, ...], body: GenerationBody, limit: int, info: ModelInfo
-) -> str | tuple[int, ...]:
-    """truncation_length: the end of the prompt that leaves room for the answer. A length beyond the model's own context
-    asks for nothing: what is too long for the model is an error, not something to lose silently."""
-    length = body.truncation_length or 0
-    if not 0 < length <= info.n_ctx or len(prompt) <= length - max(limit, 0):
-        return prompt
-    room = length - max(limit, 0)
-    if room < 1:
-        message = f"truncation_length ({length}) leaves no room for max_tokens ({limit})."
-        raise ContextExceeded(message, param="truncation_length")
-    bos = body.add_bos_token is not False and info.add_bos
-    tokens = tuple(await models.tokenize(prompt, add_bos=bos) if isinstance(prompt, str) else prompt)
-    if len(tokens) <= room:
-        return prompt
-    return (tokens[0], *tokens[len(tokens) - room + 1 :]) if bos and room > 1 else tokens[-room:]
 
 
 def check_empty(prompt: str | tuple[int, ...], info: ModelInfo, body: GenerationBody) -> None:

@@ -189,7 +189,11 @@ class ChatBody(GenerationBody):
     tool_choice: ToolChoice = None
     parallel_tool_calls: bool | None = None
     mode: Literal["instruct", "chat", "chat-instruct"] | None = None
-    continue_: bool | None = Field(None, description="go on with the last message instead of answering it")
+    continue_: bool | None = Field(
+        None,
+        validation_alias=_ours("continue_", "continue_final_message"),
+        description="go on with the last message instead of answering it",
+    )
     add_generation_prompt: bool | None = None
     instruction_template: str | None = Field(None, max_length=200)
     instruction_template_str: str | None = Field(None, max_length=1 << 20)

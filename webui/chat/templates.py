@@ -47,6 +47,8 @@ __all__ = [
     "validate",
 ]
 
+_PLAIN_NAME = re.compile(r"[\w .-]{1,60}")
+
 Why = Literal["chosen", "model", "name", "architecture", "end_token", "default"]
 
 
@@ -162,6 +164,8 @@ def _named(name: str, own: OwnTemplates | None) -> Template:
         source = own.read(name)
         validate(source)
         return Template(name, source, "chosen", family_of(source))
-    if name in shipped():
-        return Template(name, read_shipped(name), "chosen", name)
-    raise unknown_template(name, names)
+    # Other tools write the same names another way: ChatML, Llama-v2, Vicuna-v1.1.
+    ours = name if name in shipped() else recognise(name) if _PLAIN_NAME.fullmatch(name) else None
+    if ours is None:
+        raise unknown_template(name, names)
+    return Template(ours, read_shipped(ours), "chosen", ours)

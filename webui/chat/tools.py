@@ -103,8 +103,9 @@ def _objects(message: dict[str, Any], number: int) -> dict[str, Any]:
         if isinstance(arguments, str):
             try:
                 arguments = json.loads(arguments)
-            except ValueError as error:
-                raise BadValue(f"{param}.function.arguments is not JSON.", param=param) from error
+            except ValueError:
+                # A call that was cut off in the middle comes back as it is; it must not end the conversation.
+                arguments = {"text": arguments}
         calls.append({**call, "function": {**function, "arguments": arguments}})
     if calls:
         message["tool_calls"] = calls
