@@ -57,7 +57,7 @@ Lab.drawings.quantise = (root, { server }) => {
     await ask({ ask: "state" });
     reference.value = from;
     other.value = path;
-    await types(type.value);
+    await types();
   }
 
   function list(answer) {
@@ -77,14 +77,16 @@ Lab.drawings.quantise = (root, { server }) => {
     if (!none) types();
   }
 
-  async function types(keep = "") {
-    const answer = await ask({ ask: "types", path: source.value });
-    if (!answer.types) return;
+  // Asked for by several at once: an answer for another source is too late, and the type that is chosen stays.
+  async function types() {
+    const path = source.value;
+    const answer = await ask({ ask: "types", path });
+    if (!answer.types || path !== source.value) return;
     seen.types = answer.types;
     const group = (key, rows) => rows.length ? [el("optgroup", { label: t(`quantise.group.${key}`) }, ...rows.map((one) => el("option", { value: one.type, text: one.label })))] : [];
     const plain = answer.types.filter((one) => !one.matrix);
+    const wanted = type.value || "Q4_K_M";
     type.replaceChildren(...group("usual", plain.filter((one) => one.usual)), ...group("other", plain.filter((one) => !one.usual)), ...group("matrix", answer.types.filter((one) => one.matrix)));
-    const wanted = keep || "Q4_K_M";
     type.value = answer.types.some((one) => one.type === wanted) ? wanted : answer.types[0]?.type;
     chosen(false);
   }
