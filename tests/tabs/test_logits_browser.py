@@ -204,8 +204,14 @@ async def test_stages_are_switched_added_doubled_removed_and_come_back(site: Sit
     await page.locator("#lab-toasts").get_by_role("button", name="Undo").click()
     await expect(names).to_have_count(len(before) + 1)
     await page.select_option("#logits-add", "dry")
-    await expect(names.first).to_have_text("DRY")
-    await expect(page.locator("#logits-funnel .stage").first.locator(".did")).to_contain_text("touched 0 tokens")
+    await expect(stage(page, "dry").locator(".did")).to_contain_text("touched 0 tokens")
+    assert await names.count() == len(before) + 1, "it was there, but off"
+    await page.select_option("#logits-add", "dry")
+    await page.select_option("#logits-add", "logit_bias")
+    told = await page.locator("#logits-funnel .stage").evaluate_all("nodes => nodes.map((node) => node.dataset.name)")
+    assert told[:6] == [
+        "logit_bias", "repetition_penalty", "frequency_penalty", "presence_penalty", "dry", "dry",
+    ]  # fmt: skip
     await page.click("#logits-balanced")
     assert await names.all_inner_texts() == before
 

@@ -15,7 +15,7 @@ Lab.drawings.logits = async (root, { server }) => {
   const { el } = Lab;
   const state = {
     look: null, node: 0, chain: [], balanced: [], seed: 0, coin: "dice", shown: 20, order: "raw", focus: -1, log: false,
-    samplers: {}, answer: null, row: null, walk: null, prompt: "", model: "", api: false,
+    samplers: {}, answer: null, row: null, walk: null, prompt: "", model: "", api: false, next: new Map(), drawn: null,
   };
 
   async function ask(question) {
@@ -106,7 +106,7 @@ Lab.drawings.logits = async (root, { server }) => {
 
   const problem = el("p.problem", { role: "alert", hidden: true });
   const spoken = el("div.sr", { role: "status", "aria-live": "polite" });
-  const tools = { state, w, ask, live, move, view, format, say: (text) => { spoken.textContent = text; }, fail: show, changed };
+  const tools = { state, w, ask, live, move, view, format, say: (text) => { spoken.textContent = text; }, fail: show, changed, redraw, marks };
   const prompt = Lab.logits.prompt(tools, start.prompt);
   const walk = Lab.logits.walk(tools);
   const funnel = Lab.logits.funnel(tools);
@@ -115,6 +115,15 @@ Lab.drawings.logits = async (root, { server }) => {
   const draws = Lab.logits.draws(tools);
   const take = Lab.logits.take(tools, root);
   const parts = [prompt, walk, funnel, picture, draws, take];
+
+  function redraw() { for (const part of parts) part.drawn?.(state.answer); }
+
+  // The tokens chosen at this place, by a step of the walk or by the last draw: how, and their text.
+  function marks() {
+    const found = new Map(state.next);
+    if (state.drawn) found.set(state.drawn.token, { how: "drawn", text: state.drawn.text });
+    return found;
+  }
 
   // The chain, the seed or the coin moved: what was drawn from the old one is no longer true.
   function changed() {
@@ -195,7 +204,9 @@ Lab.logits.format = (language) => {
     const raised = [...String(Number(power))].map((digit) => (digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit])).join("");
     return `${mantissa === "1" ? "" : `${mantissa}·`}10${raised}`;
   }
-  return { count, percent, share, number, fixed, small, local };
+  // Of a token far down: how small it is, not only that it is.
+  const tiny = (part) => (part > 0 && part < 1e-5 ? `${small(part * 100)}${thin}%` : percent(part));
+  return { count, percent, share, tiny, number, fixed, small, local };
 };
 
 // A list of buttons is one stop for Tab; the arrow keys go on inside it.

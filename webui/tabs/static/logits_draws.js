@@ -1,6 +1,6 @@
 // Draws: how often each token comes with this seed, beside how often it should.
 "use strict";
-Lab.logits.draws = ({ state, w, format, ask, view, move, changed, say }) => {
+Lab.logits.draws = ({ state, w, format, ask, view, move, changed, redraw, say }) => {
   const { el } = Lab;
   const list = el("ol.drawn", { id: "logits-drawn", "aria-label": w("drawn") });
   const told = el("p.told", { id: "logits-told", "aria-live": "polite" });
@@ -45,8 +45,10 @@ Lab.logits.draws = ({ state, w, format, ask, view, move, changed, say }) => {
   }
 
   function show({ amount, first, text, tokens, different, distance }) {
+    state.drawn = { token: first, text };
+    redraw();
     const take = el("button.link", { type: "button", id: "logits-take", text: w("take_it"), onclick: () => move({ ask: "step", token: first }) });
-    told.replaceChildren(el("span", { text: `${w("first", { seed: state.seed })} ` }), el("b.token", { text }), " ", take);
+    told.replaceChildren(el("span", { text: `${w("first", { seed: state.seed })} ` }), el("b.token", { text: `◆ ${text}` }), " ", take);
     if (amount > 1) told.append(el("span.sum", { text: ` · ${w("different", { n: format.count(different) })} · ${w("distance", { share: format.percent(distance) })}` }));
     say(told.textContent);
     key.hidden = amount === 1;
@@ -78,7 +80,7 @@ Lab.logits.draws = ({ state, w, format, ask, view, move, changed, say }) => {
 
   return {
     root, seed,
-    stale() { if (list.children.length) root.classList.add("stale"); for (const button of counts) button.setAttribute("aria-pressed", "false"); last = 0; },
-    arrived(answer) { hint(); root.classList.remove("stale"); last = 0; if (answer.seed !== undefined) seed(); for (const button of counts) button.removeAttribute("aria-pressed"); },
+    stale() { state.drawn = null; if (list.children.length) root.classList.add("stale"); for (const button of counts) button.setAttribute("aria-pressed", "false"); last = 0; },
+    arrived(answer) { state.drawn = null; hint(); root.classList.remove("stale"); last = 0; if (answer.seed !== undefined) seed(); for (const button of counts) button.removeAttribute("aria-pressed"); },
   };
 };

@@ -1,6 +1,6 @@
 // The chain as a funnel: a card a stage, with its switch, sliders and handle, what it was given and what it left.
 "use strict";
-Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
+Lab.logits.funnel = ({ state, w, format, changed, live, say, ask, marks }) => {
   const { el, iconButton } = Lab;
   const list = el("ol.stages", { "aria-label": w("chain") });
   const add = el("select.add", { id: "logits-add", "aria-label": w("add"), title: w("add.help"), onchange: addStage });
@@ -201,8 +201,13 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
     const name = add.value;
     add.value = "";
     if (!name) return;
-    const place = 1 + state.chain.findLastIndex(([other]) => state.samplers[other].place < state.samplers[name].place);
-    state.chain.splice(place, 0, [name, structuredClone(state.samplers[name].defaults)]);
+    // One that is there already, but off, is switched on; else it goes where such a stage belongs.
+    let place = state.chain.findIndex(([other], n) => other === name && isOff(n));
+    if (place >= 0) state.chain[place][1] = structuredClone(state.samplers[name].defaults);
+    else {
+      place = 1 + state.chain.findLastIndex(([other]) => state.samplers[other].place <= state.samplers[name].place);
+      state.chain.splice(place, 0, [name, structuredClone(state.samplers[name].defaults)]);
+    }
     state.focus = place;
     restructure(() => { cards[place].root.scrollIntoView({ block: "nearest" }); cards[place].title.focus(); });
   }
@@ -262,10 +267,11 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask }) => {
     while (outcome.children.length < left.length + 1) outcome.append(el("span"));
     while (outcome.children.length > left.length + 1) outcome.lastChild.remove();
     const rest = Math.max(0, 1 - left.reduce((sum, bar) => sum + bar[4], 0));
-    [...left.map((bar) => [bar[4], bar[6]]), [rest, ""]].forEach(([share, text], n) => {
+    const marked = marks();
+    [...left.map((bar) => [bar[4], bar[6], marked.has(bar[0])]), [rest, "", false]].forEach(([share, text, chosen], n) => {
       const one = outcome.children[n];
       one.style.flexGrow = share.toFixed(5);
-      one.className = n < left.length ? "" : "rest";
+      one.className = n === left.length ? "rest" : chosen ? "chosen" : "";
       const shown = share > 0.07 ? text : "";
       if (one.textContent !== shown) one.textContent = shown;
     });

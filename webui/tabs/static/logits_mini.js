@@ -35,7 +35,7 @@ Lab.logits.mini = (host, mini, { w, format, sampler, wide }) => {
   const stripes = svg("pattern", { id: "mini-stripes", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
     svg("rect", { width: 5, height: 5, class: "between" }), svg("rect", { width: 2.4, height: 5, class: "stripe" }));
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: `mini-picture ${mini.kind}`, "aria-hidden": "true" }, svg("defs", {}, stripes));
-  const label = (value) => (!share ? format.number(value) : value > 0 && value < 1e-5 ? `${format.small(value * 100)}\u202f%` : format.percent(value));
+  const label = (value) => (share ? format.tiny(value) : format.number(value));
 
   for (const tick of ticks()) {
     const y = scale(tick);

@@ -1,7 +1,7 @@
 // The big picture: the whole vocabulary as a curve, the likeliest tokens as bars (what the model thinks, what is left of
 // it), who cut the others, and any token that is looked for.
 "use strict";
-Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
+Lab.logits.picture = ({ state, w, format, live, move, ask, view, say, marks }) => {
   const { el } = Lab;
   const { svg } = Lab.logits;
   const overview = el("div.overview", { role: "img", "aria-label": w("overview") });
@@ -9,6 +9,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
   const axis = el("div.axis", { "aria-hidden": "true" });
   const line = el("div.limit-line", { hidden: true }, el("span"));
   const ghostWord = el("span.key.ghost", {});
+  const chosenKey = el("span.key.chosen", { text: w("key.chosen"), hidden: true });
   const order = segments("order", ["raw", "final"], () => state.order, (value) => { state.order = value; live(); });
   const log = el("button.chip", { type: "button", id: "logits-log", "aria-pressed": "false", text: w("log"), title: w("log.help"), onclick: () => { state.log = !state.log; log.setAttribute("aria-pressed", String(state.log)); if (state.answer) drawn(state.answer); } });
   const more = el("button.link", { type: "button", id: "logits-more", onclick: () => { state.shown = state.shown >= 2000 ? 20 : Math.min(2000, state.shown * 4); live(); } });
@@ -17,7 +18,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
   const root = el("section.picture.card", { "aria-labelledby": "logits-picture-title", id: "logits-picture" },
     el("header", {}, el("h3", { id: "logits-picture-title", text: w("picture") }), el("span.spring"), order, log, field),
     found, overview,
-    el("div.legend", {}, ghostWord, el("span.key.solid", { text: w("key.final") }), el("span.key.cut", { text: w("key.cut") }), el("span.key.line", { text: w("key.limit"), hidden: true })),
+    el("div.legend", {}, ghostWord, el("span.key.solid", { text: w("key.final") }), el("span.key.cut", { text: w("key.cut") }), el("span.key.line", { text: w("key.limit"), hidden: true }), chosenKey),
     el("div.chart", {}, axis, list, line), more);
   const keys = Lab.logits.roving(list, ".token");
   const rows = [];
@@ -57,8 +58,10 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     const all = [...bars.map(([, , raw, seen, final]) => [focus < 0 ? raw : seen, final]), []];
     const top = niceTop(Math.max(...all.flat(), answer.limit?.kind === "probability" ? answer.limit.value : 0));
     const scale = scaleOf(top);
-    bars.forEach((bar, n) => fill(rows[n], bar, scale, focus));
-    fillOthers(rows[bars.length], others, scale, focus);
+    const marked = marks();
+    chosenKey.hidden = !marked.size;
+    bars.forEach((bar, n) => { fill(rows[n], bar, scale, focus, marked.get(bar[0])); marked.delete(bar[0]); });
+    fillOthers(rows[bars.length], others, scale, focus, [...marked.values()]);
     if (rows.length !== before) keys.refresh();
     drawAxis(scale, top, focus);
     drawLimit(answer, scale, bars);
@@ -71,7 +74,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
 
   const title = (place) => state.samplers[state.chain[place]?.[0]]?.title ?? "";
 
-  function fill(cells, [token, rank, raw, seen, final, cutBy, text], scale, focus) {
+  function fill(cells, [token, rank, raw, seen, final, cutBy, text], scale, focus, mark) {
     const { row } = cells;
     const shown = focus < 0 ? raw : seen;
     row.dataset.token = token;
@@ -84,14 +87,20 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     cells.solid.style.width = `${scale(final)}%`;
     cells.raw.textContent = shown > 0 ? format.share(shown) : "";
     cells.final.textContent = cutBy >= 0 ? "" : format.share(final);
-    const fate = cutBy >= 0 ? w("cut_by", { title: title(cutBy) }) : "";
+    const cut = cutBy >= 0 ? w("cut_by", { title: title(cutBy) }) : "";
+    const fate = [mark ? `${signs[mark.how]} ${w(`mark.${mark.how}`)}` : "", cut].filter(Boolean).join(" · ");
+    dress(cells, mark ? mark.how : "");
     if (cells.fate.textContent !== fate) cells.fate.textContent = fate;
     const label = `${w("take", { text, id: token })} ${w("bar.says", { rank: format.count(rank), raw: format.percent(raw), final: format.percent(final) })} ${fate}`;
     cells.token.title = label;
     cells.token.setAttribute("aria-label", label);
   }
 
-  function fillOthers(cells, others, scale, focus) {
+  const signs = { drawn: "◆", taken: "◇" };
+  const dress = ({ row }, how) => { row.classList.toggle("is-chosen", how !== ""); row.dataset.mark = signs[how] ?? ""; };
+
+  function fillOthers(cells, others, scale, focus, marked) {
+    dress(cells, "");
     const shown = focus < 0 ? others.raw : others.seen;
     cells.row.classList.add("others");
     cells.row.classList.remove("is-cut");
@@ -105,7 +114,9 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     cells.solid.style.width = `${scale(others.final)}%`;
     cells.raw.textContent = shown > 0 ? format.share(shown) : "";
     cells.final.textContent = others.final > 0 ? format.share(others.final) : "";
-    cells.fate.textContent = others.alive > 0 ? w("others.alive", { n: format.count(others.alive) }) : "";
+    const alive = others.alive > 0 ? w("others.alive", { n: format.count(others.alive) }) : "";
+    cells.fate.textContent = [...marked.map(({ how, text }) => `${signs[how]} ${text}`), alive].filter(Boolean).join(" · ");
+    cells.fate.title = cells.fate.textContent;
   }
 
   // scales
@@ -221,7 +232,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say }) => {
     return el("li", { "data-token": String(fate.token) },
       el("button.token", { type: "button", text: fate.text, title: w("take", { text: fate.text, id: fate.token }), onclick: () => move({ ask: "step", token: fate.token }) }),
       el("span.id", { text: `#${fate.token}` }),
-      el("span", { text: w("fate.rank", { rank: format.count(fate.rank), of: format.count(state.row.vocabulary), raw: format.percent(fate.raw) }) }),
+      el("span", { text: w("fate.rank", { rank: format.count(fate.rank), of: format.count(state.row.vocabulary), raw: format.tiny(fate.raw) }) }),
       el(fate.cut_by >= 0 ? "span.fate" : "span.alive", { text: words }));
   }
 

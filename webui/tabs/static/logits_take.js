@@ -85,7 +85,7 @@ Lab.logits.take = (tools, piece) => {
 };
 
 // The picture as an image: drawn anew, in the colours of the page, with what a reader must know.
-Lab.logits.paint = ({ state, w, format }, piece) => {
+Lab.logits.paint = ({ state, w, format, marks }, piece) => {
   const style = getComputedStyle(piece);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const sans = (size, weight = 400) => `${weight} ${size}px "IBM Plex Sans", system-ui, sans-serif`;
@@ -121,12 +121,14 @@ Lab.logits.paint = ({ state, w, format }, piece) => {
     const { others } = answer;
     const [token, , raw, , final, cutBy, text] = bar ?? [-1, 0, others.raw, 0, others.final, -1, w("others", { n: format.count(others.count) })];
     const cut = cutBy >= 0;
-    write([...text].length > 22 ? `${[...text].slice(0, 21).join("")}…` : text, left - 12, y + 16, mono(13), colour(cut || token < 0 ? "ink-3" : "ink"), "right", left - 30);
+    const mark = marks().get(token);
+    if (mark) write(mark.how === "drawn" ? "◆" : "◇", left - 7, y + 16, sans(9), colour("ink"), "center");
+    write([...text].length > 22 ? `${[...text].slice(0, 21).join("")}…` : text, left - 14, y + 16, mono(13), colour(cut || token < 0 ? "ink-3" : "ink"), "right", left - 30);
     pen.fillStyle = colour("raw");
     pen.globalAlpha = 0.35;
     pen.fillRect(left, y + 3, wide(raw), pitch - 6);
     pen.globalAlpha = 1;
-    pen.fillStyle = colour("kept");
+    pen.fillStyle = colour(mark ? "chosen" : "kept");
     pen.fillRect(left, y + 6, wide(final), pitch - 12);
     const end = left + wide(Math.max(raw, final)) + 8;
     write(cut ? `${format.percent(raw)} · ${w("cut_by", { title: state.samplers[state.chain[cutBy][0]].title })}` : `${format.percent(raw)} → ${format.percent(final)}`, end, y + 16, sans(12), colour(cut ? "cut" : "ink-2"));

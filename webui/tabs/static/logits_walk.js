@@ -6,7 +6,8 @@ Lab.logits.walk = ({ state, w, format, move }) => {
   const back = el("button.plain", { type: "button", id: "logits-back", text: w("back"), title: w("back.help"), onclick: () => move({ ask: "go", node: -1 }) });
   const write = el("button.plain", { type: "button", id: "logits-write", text: w("write"), title: w("write.help"), onclick: writeOn });
   const product = el("span.product", { id: "logits-product", title: w("product.help") });
-  const strip = el("section.walk-strip", { "aria-label": w("strip") }, tokens, el("div.row", {}, back, write, product));
+  const key = el("span.step-key", { hidden: true }, el("i.drawn", { "aria-hidden": "true" }), w("mark.drawn"), el("i.taken", { "aria-hidden": "true" }), w("mark.taken"));
+  const strip = el("section.walk-strip", { "aria-label": w("strip") }, tokens, el("div.row", {}, back, write, product, el("span.spring"), key));
   const branches = el("ol.branches", { id: "logits-branches" });
   const root = el("section.tree.card", { "aria-labelledby": "logits-tree-title", id: "logits-tree", hidden: true },
     el("header", {}, el("h3", { id: "logits-tree-title", text: w("tree") })), el("p.hint", { text: w("tree.help") }), branches);
@@ -33,9 +34,22 @@ Lab.logits.walk = ({ state, w, format, move }) => {
     return way ? way.steps.slice(way.steps.findIndex(([id]) => id === walk.current) + 1) : [];
   }
 
+  // What was chosen at this place, on whichever way.
+  function nextOnes(walk) {
+    const found = new Map();
+    for (const { steps } of walk.branches) {
+      const at = steps.findIndex(([id]) => id === walk.current);
+      const [, token, text, , , , drawn] = (walk.current ? (at < 0 ? [] : steps[at + 1]) : steps[0]) ?? [];
+      if (token !== undefined) found.set(token, { how: drawn || found.get(token)?.how === "drawn" ? "drawn" : "taken", text });
+    }
+    return found;
+  }
+
   function arrived({ walk }) {
     if (!walk) return;
     const ahead = wayAhead(walk);
+    state.next = nextOnes(walk);
+    key.hidden = !walk.branches.length;
     const prompt = walk.prompt.map(([token, text]) => el("span.piece-token", { text, title: `#${token}` }));
     const start = el("button.step.root", { type: "button", "data-node": "0", text: "⌂", title: w("to_prompt"), "aria-label": w("to_prompt"), onclick: () => move({ ask: "go", node: 0 }), hidden: !walk.path.length && !ahead.length });
     refill(tokens, stripKeys, walk.current,

@@ -4,7 +4,7 @@ Lab.visible = (text) => {
   if (text === "") return "∅";
   return text.replace(/ /g, "·").replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/[\u0000-\u0008\u000b-\u001f\u007f\u00a0\u200b-\u200f\u2028\u2029\ufeff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 };
-// `tokens`: [{text, id, title, surprise}]; surprise 0..1 shades a token. `pick(index)` when one is chosen.
+// `tokens`: [{text, id, title, surprise, drawn}]; surprise 0..1 shades a token, `drawn` marks what a model chose. `pick(index)` when one is chosen.
 Lab.tokenStrip = (tokens, { chosen = -1, from = 0, pick } = {}) => {
   const { t, el } = Lab;
   const strip = el("div.strip", { role: "listbox", "aria-label": t("tokens.label"), tabindex: "0" });
@@ -18,7 +18,7 @@ Lab.tokenStrip = (tokens, { chosen = -1, from = 0, pick } = {}) => {
   const name = `token-${Math.random().toString(36).slice(2)}`;
   tokens.forEach((token, n) => {
     const control = /^<\|?.*\|?>$/.test(token.text) && token.text.length > 2;
-    const node = el("span.token" + (control ? ".control" : "") + (n === chosen ? ".chosen" : ""), { role: "option", id: `${name}-${n}`, "aria-selected": String(n === chosen), title: token.title ?? t("tokens.title", { text: JSON.stringify(token.text), id: token.id, n: from + n }), onclick: () => show(n) }, Lab.visible(token.text));
+    const node = el("span.token" + (control ? ".control" : "") + (token.drawn ? ".drawn" : "") + (n === chosen ? ".chosen" : ""), { role: "option", id: `${name}-${n}`, "aria-selected": String(n === chosen), title: token.title ?? t("tokens.title", { text: JSON.stringify(token.text), id: token.id, n: from + n }), onclick: () => show(n) }, Lab.visible(token.text));
     if (token.surprise) node.style.setProperty("--surprise", `${Math.round(token.surprise * 60)}%`);
     strip.append(node);
   });
