@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from webui.samplers.chain import Chain
-from webui.samplers.foreign import ForeignChain, chain_from_fields
+from webui.samplers.foreign import ForeignChain, chain_from_fields, field_params
 from webui.types import Step
 
 NATIVE = frozenset({"banned_strings"})
@@ -26,7 +28,33 @@ _IGNORED: Mapping[str, tuple[object, ...]] = {
 
 def chain_of(fields: Mapping[str, Any], base: tuple[Step, ...]) -> ForeignChain:
     """The base chain, changed by the sampler fields of a body."""
-    return chain_from_fields({name: value for name, value in fields.items() if name not in NATIVE}, base)
+    given = {name: _unquoted(name, value) for name, value in fields.items() if name not in NATIVE}
+    return chain_from_fields(given, base)
+
+
+def _unquoted(name: str, value: Any) -> Any:
+    """Numbers and switches that a client sends as text ("0.7", "True"), as pydantic reads the fields it knows."""
+    kind = _kinds().get(name) if isinstance(value, str) else None
+    if kind is None:
+        return value
+    try:
+        read = json.loads(value.strip().lower())
+    except ValueError:
+        return value
+    fits = isinstance(read, bool) if kind is bool else type(read) in (int, float) and math.isfinite(read)
+    return read if fits else value
+
+
+@functools.lru_cache(maxsize=1)
+def _kinds() -> Mapping[str, type]:
+    """Which fields are numbers and which are switches."""
+    switches = ("do_sample", "temperature_last", "dynamic_temperature")
+    found: dict[str, type] = {**dict.fromkeys(switches, bool), "dynatemp_range": float}
+    for param in field_params():
+        if param.kind in ("float", "int", "bool"):
+            kind = bool if param.kind == "bool" else float
+            found |= dict.fromkeys((param.name, *param.aliases), kind)
+    return found
 
 
 def ignored(fields: Mapping[str, Any]) -> tuple[str, ...]:
