@@ -98,6 +98,15 @@ def rescaled(spec: LoadSpec, scales: Mapping[str, float]) -> LoadSpec:
     return replace(spec, options={**spec.options, "loras": loras})
 
 
+def loras_told(spec: LoadSpec) -> list[dict[str, Any]]:
+    """The LoRAs a model is loaded with, as an answer names them: files without their folders, and scales."""
+    loras = spec.options.get("loras", ())
+    return [
+        {"name": lora["path"].replace("\\", "/").rsplit("/", 1)[-1], "scale": float(lora.get("scale", 1.0))}
+        for lora in loras
+    ]
+
+
 def _check(option: Option, value: Any) -> Any:
     if option.kind == "flag":
         if not isinstance(value, bool):

@@ -111,6 +111,20 @@ def test_vectors_come_from_the_model_that_was_named(begin: Callable[..., Server]
             assert refused.status_code == 404 and refused.json()["error"]["code"] == "model_not_found"
 
 
+def test_an_answer_names_its_loras(begin: Callable[..., Server]) -> None:
+    server = begin(Shelf())
+    load(server, "a", loras=[{"path": "folder/small.gguf", "scale": 0.5}])
+    load(server, "b")
+    asked = {"prompt": "Who?", "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 9}
+    with server.client() as http:
+        for path in ("/v1/completions", "/v1/chat/completions", "/v1/messages", "/completion"):
+            told = http.post(path, json={**asked, "model": "a"}).json()
+            assert told["loras"] == [{"name": "small.gguf", "scale": 0.5}], path
+        server.run(server.services.models.set_adapters("a", {"folder/small.gguf": -1}))
+        assert http.post("/v1/completions", json={**asked, "model": "a"}).json()["loras"][0]["scale"] == -1
+        assert "loras" not in http.post("/v1/completions", json={**asked, "model": "b"}).json()
+
+
 def test_strict_names_only(begin: Callable[..., Server]) -> None:
     server = begin(Shelf(), strict_model=True)
     load(server, "a")

@@ -179,6 +179,22 @@ async def test_regenerate_adds_a_version_and_edit_a_branch(bench: Bench) -> None
     assert bench.texts == ["q", "my own words"] and len(bench.path[1].versions) == 3
 
 
+async def test_a_reply_keeps_the_loras_it_was_written_with(bench: Bench) -> None:
+    half, full = ([{"name": "small.gguf", "scale": scale}] for scale in (0.5, 1.0))
+    bench.runtime.state.info = replace(INFO, extra={"loras": half})
+    await bench.talk.send(bench.chat, "hello")
+    stream = await bench.stream()
+    bench.runtime.state.info = replace(INFO, extra={"loras": full})
+    stream.say("Hi")
+    stream.finish()
+    await bench.quiet()
+    assert bench.path[1].meta["loras"] == half, "not those that came later"
+    await bench.talk.go_on(bench.path[1].id)
+    (await bench.stream(1)).finish()
+    await bench.quiet()
+    assert (bench.path[1].meta["loras"], bench.path[1].meta["earlier"]["loras"]) == (full, half)
+
+
 async def test_continue_writes_on_in_the_same_reply(bench: Bench) -> None:
     await bench.exchange("q", "Once upon")
     await bench.talk.go_on(bench.path[1].id)

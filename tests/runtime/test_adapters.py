@@ -25,19 +25,30 @@ def scale_of(models: Models) -> Any:
     return spec.options["loras"][0]["scale"]
 
 
+def told_of(models: Models) -> Any:
+    """The scale an answer would name."""
+    info = models.status().info
+    assert info is not None
+    return info.extra["loras"][0]["scale"]
+
+
 async def test_new_scales_reach_the_worker_and_outlive_a_crash_and_a_sleep() -> None:
     models = Models()
     try:
         info = await models.load(SPEC)
+        assert info.extra["loras"] == [{"name": "small.gguf", "scale": 1.0}]
         pid = models.pid
-        await models.set_adapters({"small.gguf": 0.25})
+        changing = asyncio.ensure_future(models.set_adapters({"small.gguf": 0.25}))
+        await asyncio.sleep(0)
+        assert told_of(models) == 0.25, "what is asked from now on is answered with it"
+        await changing
         assert (models.pid, scale_of(models)) == (pid, 0.25), "no load"
         told = models.status().info
         assert told is not None and model_key(told) != model_key(info), "rows read with other scales are others"
         os.kill(pid, signal.SIGKILL)
         while models.pid in (0, pid) or models.status().stage != "ready":
             await asyncio.sleep(0.02)
-        assert scale_of(models) == 0.25
+        assert scale_of(models) == told_of(models) == 0.25
         assert await models.sleep()
         await models.set_adapters({"small.gguf": 0.5})
         assert models.status().code == "model_asleep"
@@ -46,7 +57,7 @@ async def test_new_scales_reach_the_worker_and_outlive_a_crash_and_a_sleep() -> 
         for bad in (11.0, float("nan")):
             with pytest.raises(BadValue):
                 await models.set_adapters({"small.gguf": bad})
-        assert scale_of(models) == 0.5
+        assert scale_of(models) == told_of(models) == 0.5
     finally:
         await models.close()
 

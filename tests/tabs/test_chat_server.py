@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.chat.standin import Runtime
+from tests.chat.standin import INFO, Runtime
 from webui.chat.conversation import Conversations
 from webui.chat.history import History
 from webui.chosen import reply_settings
@@ -125,11 +126,12 @@ async def test_the_last_chat_is_found_again(bench: Bench) -> None:
 
 async def test_figures_speak_the_visitors_language(bench: Bench) -> None:
     bench.words = Words("ru")
+    bench.runtime.state.info = replace(INFO, extra={"loras": [{"name": "small.gguf", "scale": 0.5}]})
     chat = (await bench.ask("send", chat=0, text="раз"))["chat"]
     await started(bench)
     await bench.reply("два")
     figures = (await bench.ask("open", chat=chat))["messages"][1]["figures"]
-    assert {"конец ответа", "6 из 200"} <= {figure["text"] for figure in figures}
+    assert {"конец ответа", "6 из 200", "LoRA small.gguf × 0,50"} <= {figure["text"] for figure in figures}
 
 
 async def test_versions_cannot_be_switched_while_a_reply_is_written(bench: Bench) -> None:

@@ -285,7 +285,7 @@ class Conversations:
         info = await self._ready_model(reply, models)
         prompt = await self._prompt(reply, info, settings, models)
         seed = settings.seed if settings.seed >= 0 else secrets.randbelow(1 << 32)
-        reply.begin(info, prompt, settings.chain, seed, settings.system)
+        reply.begin(models.status().info or info, prompt, settings.chain, seed, settings.system)
         request = GenerationRequest(
             prompt=prompt.text,
             chain=settings.chain,

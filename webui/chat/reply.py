@@ -70,6 +70,8 @@ class Reply:
             "dropped": prompt.dropped,
             "first": prompt.first,
         }
+        if loras := info.extra.get("loras"):
+            self.figures["loras"] = loras
         self._move("waiting")
 
     def take(self, event: Event) -> None:
@@ -122,9 +124,8 @@ class Reply:
             meta["problem"] = self.problem
         if self.base:
             meta["continued"] = int(self.earlier.get("continued", 0)) + 1
-            meta["earlier"] = {
-                k: v for k, v in self.earlier.items() if k in ("seed", "tokens", "model", "reason", "chain")
-            }
+            wanted = ("seed", "tokens", "model", "reason", "chain", "loras")
+            meta["earlier"] = {name: value for name, value in self.earlier.items() if name in wanted}
         return meta
 
     @property

@@ -136,7 +136,8 @@ class Models:
         self.used = time.monotonic()
         if session is None or not session.ready.done():
             waiting = self._recovery()
-            self._check_roughly(request)
+            if isinstance(request.prompt, str):
+                text(request.prompt, "prompt")
             generation = Generation(request.n)
             self._spawn(self._generate_later(waiting, request, generation))
             return generation
@@ -152,8 +153,7 @@ class Models:
         return list(header["tokens"])
 
     async def detokenize(self, tokens: Sequence[int], *, special: bool = True) -> str:
-        header = await self._detokenize(tokens, special=special, pieces=False)
-        return str(header["text"])
+        return str((await self._detokenize(tokens, special=special, pieces=False))["text"])
 
     async def pieces(self, tokens: Sequence[int], *, special: bool = True) -> list[str]:
         """The text of each token by itself; bytes that are no whole character show as U+FFFD."""
@@ -181,8 +181,7 @@ class Models:
         session = await self._ready()
         given = prompt if isinstance(prompt, str) else tuple(prompt)
         check_prompt(given, session.ready.result(), "text")
-        header, _ = await session.client.call("score", prompt=given, add_bos=add_bos, top=top)
-        return header
+        return (await session.client.call("score", prompt=given, add_bos=add_bos, top=top))[0]
 
     async def call(self, kind: str, **fields: Any) -> Frame:
         """Any other question the worker answers with a `reply` frame."""
@@ -196,16 +195,22 @@ class Models:
             self._status = replace(self._status, spec=self._retry)
             return
         session = await self._ready()
-        spec = load_options.rescaled(session.spec, scales)
-        await session.client.call("adapters", scales=dict(scales))
+        before = session.spec
+        try:
+            self._adapt(session, load_options.rescaled(before, scales))  # the worker keeps to the order of the frames
+            await session.client.call("adapters", scales=dict(scales))
+        except WebUIError:
+            self._adapt(session, before)
+            raise
+
+    def _adapt(self, session: Session, spec: LoadSpec) -> None:
         status = session.adapted(spec)
         self._status = status if session is self._session else self._status
 
     async def _detokenize(self, tokens: Sequence[int], *, special: bool, pieces: bool) -> dict[str, Any]:
         session = await self._ready()
         check_tokens(tuple(tokens), session.ready.result(), "tokens")
-        header, _ = await session.client.call("detokenize", tokens=list(tokens), special=special, pieces=pieces)
-        return header
+        return (await session.client.call("detokenize", tokens=list(tokens), special=special, pieces=pieces))[0]
 
     async def _ready(self) -> Session:
         """The session that can be asked; waits for a restart after a crash, refuses otherwise."""
@@ -238,11 +243,6 @@ class Models:
         if status.stage == "failed":
             return NoModel(f"No model is loaded: {status.sentence}", values={"reason": status.sentence})
         return NoModel("No model is loaded: choose one and load it.")
-
-    @staticmethod
-    def _check_roughly(request: GenerationRequest) -> None:
-        if isinstance(request.prompt, str):
-            text(request.prompt, "prompt")
 
     async def _generate_later(
         self, ready: asyncio.Future[ModelInfo], request: GenerationRequest, generation: Generation
@@ -354,7 +354,7 @@ class Models:
             session.progress = min(max(float(header["progress"]), 0.0), 1.0)
             self._status = session.loading()
         elif kind == "ready":
-            info = self._dress(model_info_from_dict(header["info"]))
+            info = session.with_loras(self._dress(model_info_from_dict(header["info"])))
             session.worker.loaded = True
             self._status = session.loaded(info)
             session.settle(info)

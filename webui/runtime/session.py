@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from webui.errors import WebUIError
+from webui.load_options import loras_told
 from webui.runtime.client import Client
 from webui.runtime.supervisor import Worker
 from webui.types import LoadSpec, ModelInfo
@@ -92,9 +93,14 @@ class Session:
         return ModelStatus("ready", 1.0, f"{info.name} is ready.", info, self.spec, "model_ready", {"name": info.name})
 
     def adapted(self, spec: LoadSpec) -> ModelStatus:
-        """Ready as before, with the LoRA scales of this spec; whoever keeps rows can tell by `extra`."""
-        self.spec, info = spec, self.ready.result()
-        return self.loaded(replace(info, extra={**info.extra, "loras": spec.options["loras"]}))
+        """Ready as before, with the LoRA scales of this spec."""
+        self.spec = spec
+        return self.loaded(self.with_loras(self.ready.result()))
+
+    def with_loras(self, info: ModelInfo) -> ModelInfo:
+        """Its LoRAs stand in `extra`, for whoever keeps rows or says how an answer was made."""
+        loras = loras_told(self.spec)
+        return replace(info, extra={**info.extra, "loras": loras}) if loras else info
 
     def failed(self, error: WebUIError) -> ModelStatus:
         return failed_status(self.spec, error)

@@ -5,7 +5,7 @@ Pure: nodes and replies in, JSON out. Knows nothing of Gradio.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from webui.chat.history import ChatInfo, Node
@@ -106,6 +106,8 @@ class ChatWords:
         )
         reason = meta.get("reason") or "stop"
         shown.append(self._figure("reason", self.words(f"reason.{reason}"), f"reason.{reason}.help"))
+        if meta.get("loras"):
+            shown.append(self._figure("loras", loras_line(self.words, meta["loras"]), "figure.loras.help"))
         shown.append(
             {
                 **self._figure("seed", self.words("figure.seed", n=meta["seed"]), "figure.seed.help"),
@@ -140,3 +142,9 @@ class ChatWords:
         if reply.stage == "loading":
             return words("stage.loading", n=round(reply.done * 100))
         return "" if reply.stage == "writing" else words("stage.waiting")
+
+
+def loras_line(words: Words, loras: Sequence[Mapping[str, Any]]) -> str:
+    """The LoRAs a text was written with, and how strongly each of them worked."""
+    told = (words("figure.lora", name=lora["name"], n=words.number(lora["scale"], 2)) for lora in loras)
+    return ", ".join(told)

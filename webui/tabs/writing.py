@@ -8,7 +8,7 @@ far is kept by whoever called.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from webui.errors import WebUIError
 from webui.runtime.client import Generation, failure
 from webui.runtime.fallback import LOOK_SECONDS, Miss, NobodyAnswered, Round
 from webui.runtime.models import Models
+from webui.tabs.chat_words import loras_line
 from webui.tabs.words import Words
 from webui.types import Event, Failed, Finished, GenerationRequest, PromptProgress, Queued, Token
 
@@ -32,6 +33,7 @@ class Writing:
     problem: bool = False
     tokens: int = 0
     model: str = ""
+    loras: Sequence[Mapping[str, Any]] = ()
     parts: list[str] = field(default_factory=list)
     misses: list[Miss] = field(default_factory=list)
     version: int = 0
@@ -65,7 +67,7 @@ class Writing:
             self.stopped()
         elif isinstance(event, Finished):
             self.parts.append(event.text)
-            self._say(finished_line(words, self.model, event))
+            self._say(finished_line(words, self.model, self.loras, event))
         elif isinstance(event, Failed):
             self.fail(event.code, event.message, event.values)
         elif isinstance(event, Queued):
@@ -162,7 +164,8 @@ async def _begin(models: Models, request: GenerationRequest, state: Writing) -> 
         async for event in stream:
             if isinstance(event, Failed):
                 raise failure(event)
-            state.model = info.name if (info := models.status().info) else ""
+            if info := models.status().info:
+                state.model, state.loras = info.name, info.extra.get("loras", ())
             state.take(event)
             if isinstance(event, Token | Finished):
                 break
@@ -173,11 +176,12 @@ async def _begin(models: Models, request: GenerationRequest, state: Writing) -> 
         raise
 
 
-def finished_line(words: Words, model: str, event: Finished) -> str:
+def finished_line(words: Words, model: str, loras: Sequence[Mapping[str, Any]], event: Finished) -> str:
     """Who wrote a finished text, and its figures, in one line."""
     return " · ".join(
         (
             model,
+            *([loras_line(words, loras)] if loras else []),
             words.count("writing.tokens", event.tokens),
             words("figure.speed", n=words.number(event.tokens_per_second, 1)),
             words("figure.first", n=words.number(event.first_token_seconds, 2)),
