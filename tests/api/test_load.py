@@ -94,10 +94,10 @@ async def test_a_client_that_reads_nothing_holds_up_nobody(server: Server) -> No
     assert server.services.models.active == 0
 
 
-async def open_request(server: Server, **fields: Any) -> asyncio.StreamWriter:
+async def open_request(server: Server, path: str = "/v1/completions", **fields: Any) -> asyncio.StreamWriter:
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     body = json.dumps({"max_tokens": -1, **fields}).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     await writer.drain()
     return writer
@@ -127,3 +127,37 @@ async def test_whoever_leaves_while_waiting_or_reading_costs_nothing(server: Ser
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
         answer = await http.post("/v1/completions", json={"prompt": "y", "max_tokens": 3})
         assert answer.status_code == 200
+
+
+LONG = "word " * 2000
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/v1/internal/logits", {"prompt": LONG}),
+        ("/v1/internal/score", {"text": LONG}),
+        ("/v1/internal/chain", {"prompt": LONG}),
+        ("/v1/completions", {"prompt": LONG, "echo": True, "logprobs": 1}),
+        ("/v1/embeddings", {"input": [LONG] * 9}),
+        ("/embedding", {"content": LONG}),
+    ],
+)
+async def test_nothing_is_read_for_who_has_left(server: Server, path: str, fields: dict[str, Any]) -> None:
+    """To the end it would take seven minutes; the one slot is free for the next at once."""
+    await asyncio.to_thread(server.load, slots=1, n_ctx=4096, prompt_delay=0.2)
+    models = await asyncio.to_thread(server.run, server.services.models.seat_for(None))
+    asking = await open_request(server, path, **fields)
+    for _ in range(1000):
+        if models.busy:
+            break
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    assert models.busy
+    asking.close()
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+        answer = await http.post("/v1/completions", json={"prompt": "y", "max_tokens": 1})
+        assert answer.status_code == 200
+        answer = await http.post("/v1/embeddings", json={"input": "y"})
+        assert answer.status_code == 200
+    assert not models.busy

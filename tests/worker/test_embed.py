@@ -29,7 +29,7 @@ class EngineThread:
         self.threads: set[int] = set()
         self._lock = threading.Lock()
 
-    def call(self, function: Callable[[], None]) -> None:
+    def call(self, function: Callable[[], None], ids: frozenset[Any]) -> None:
         def run() -> None:
             with self._lock:
                 self.turns += 1
@@ -46,7 +46,7 @@ def ask(embeddings: Embeddings, tokens: list[int]) -> Any:
         answers.append(found)
         arrived.set()
 
-    embeddings.add(as_tokens(tokens), done)
+    embeddings.add(len(tokens), as_tokens(tokens), done)
     assert arrived.wait(10)
     return answers[0]
 

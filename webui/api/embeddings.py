@@ -21,7 +21,7 @@ from webui.api.choosing import chosen, model_of
 from webui.api.errors import ApiError
 from webui.api.fields import InputField, Prompts
 from webui.api.schemas import Body
-from webui.runtime.models import Models
+from webui.api.stream import while_here
 from webui.services import Services
 
 Vector = NDArray[np.float32]
@@ -60,9 +60,7 @@ def router(services: Services) -> APIRouter:
     @routes.post("/v1/embeddings", summary="Vectors of texts", tags=["OpenAI"])
     async def embeddings(request: Request, body: EmbeddingsBody) -> Response:
         begun = time.monotonic()
-        async with chosen(services, body.model) as models:
-            vectors, tokens = await _vectors(models, request, body.input, body.dimensions)
-            name = (await model_of(models)).name
+        vectors, tokens, name = await while_here(request, _vectors(services, body.model, body.input, body.dimensions))
         data = [
             {"object": "embedding", "index": place, "embedding": _encoded(vector, body.encoding_format)}
             for place, vector in enumerate(vectors)
@@ -77,8 +75,7 @@ def router(services: Services) -> APIRouter:
         return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
     async def llama(request: Request, body: LlamaEmbeddingBody) -> Response:
-        async with chosen(services, body.model) as models:
-            vectors, _ = await _vectors(models, request, body.content, None)
+        vectors, _, _ = await while_here(request, _vectors(services, body.model, body.content, None))
         norm = normaliser(body.embd_normalize)
         answer = [{"index": place, "embedding": [norm(vector)]} for place, vector in enumerate(vectors)]
         return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
@@ -95,21 +92,21 @@ def router(services: Services) -> APIRouter:
 
 
 async def _vectors(
-    models: Models, request: Request, inputs: Prompts, dimensions: int | None
-) -> tuple[list[Vector], int]:
-    """One after another, so that other clients get theirs in between and none are made for one that has left."""
+    services: Services, model: str | None, inputs: Prompts, dimensions: int | None
+) -> tuple[list[Vector], int, str]:
+    """The vectors, how many tokens they were made of, and by which model. One after another, so that other clients get
+    theirs in between."""
     vectors: list[Vector] = []
     total = 0
-    for text in inputs:
-        header, blob = await models.call("embed", prompt=text)
-        vectors.append(np.frombuffer(blob, np.float32))
-        total += int(header["tokens"])
-        if dimensions is not None and dimensions != len(vectors[0]):
-            message = f"dimensions must be {len(vectors[0])} (or left out): the loaded model has no others."
-            raise ApiError(400, message, param="dimensions")
-        if await request.is_disconnected():
-            raise ApiError(499, "The client closed the connection.", code="client_gone")
-    return vectors, total
+    async with chosen(services, model) as models:
+        for text in inputs:
+            header, blob = await models.call("embed", prompt=text)
+            vectors.append(np.frombuffer(blob, np.float32))
+            total += int(header["tokens"])
+            if dimensions is not None and dimensions != len(vectors[0]):
+                message = f"dimensions must be {len(vectors[0])} (or left out): the loaded model has no others."
+                raise ApiError(400, message, param="dimensions")
+        return vectors, total, (await model_of(models)).name
 
 
 def _encoded(vector: Vector, form: str) -> Any:

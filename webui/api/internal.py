@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from webui.api.body import StrictRoute
 from webui.api.choosing import chosen, model_of
-from webui.api.distribution import next_tokens
+from webui.api.distribution import chain_over, next_tokens, scores
 from webui.api.errors import ApiError
 from webui.api.generations import Generations
 from webui.api.loading import adapters_of, load_model, set_adapters
 from webui.api.messages import render_chat
-from webui.api.prepare import scored
 from webui.api.schemas import (
     AdaptersBody,
     ChainBody,
@@ -26,8 +24,7 @@ from webui.api.schemas import (
     TokensBody,
     UnloadBody,
 )
-from webui.lab.chain_service import run_chain
-from webui.samplers import Vocabulary
+from webui.api.stream import while_here
 from webui.services import Services
 
 
@@ -80,41 +77,16 @@ def _add_distributions(routes: APIRouter, services: Services) -> None:
     """What the model and the samplers think of a text."""
 
     @routes.post("/logits", summary="The likeliest next tokens, by the model alone or after the samplers")
-    async def logits(body: LogitsBody) -> dict[str, float]:
-        return await next_tokens(services, body)
+    async def logits(request: Request, body: LogitsBody) -> dict[str, float]:
+        return await while_here(request, next_tokens(services, body))
 
     @routes.post("/chain", summary="Run a sampler chain over given logits, probabilities or a prompt")
-    async def chain(body: ChainBody) -> Any:
-        given = body.model_dump(exclude_none=True, exclude={"model"})
-        if body.prompt is None:
-            return await asyncio.to_thread(run_chain, given)
-        async with chosen(services, body.model) as models:
-            info = await model_of(models)
-            tokens, row = await models.logits(body.prompt)
-        vocabulary = Vocabulary(size=len(row), end_ids=info.end_ids)
-        return await asyncio.to_thread(run_chain, given, row, vocabulary, tokens)
+    async def chain(request: Request, body: ChainBody) -> Any:
+        return await while_here(request, chain_over(services, body))
 
     @routes.post("/score", summary="How likely each token of a text is to the model")
-    async def score(body: ScoreBody) -> dict[str, Any]:
-        async with chosen(services, body.model) as models:
-            info = await model_of(models)
-            found = await scored(models, body.text, bos=body.add_bos_token is not False, top=body.top)
-        pieces = found["pieces"]
-        rows = zip(found["tokens"], found["logprobs"], found["ranks"], found["entropies"], found["top"], strict=True)
-        tokens = [
-            {
-                "id": token,
-                "token": pieces[token],
-                "logprob": logprob,
-                "rank": rank,
-                "entropy": entropy,
-                "top": [{"id": id, "token": pieces[id], "logprob": value} for id, value in best],
-            }
-            for token, logprob, rank, entropy, best in rows
-        ]
-        known = [value for value in found["logprobs"] if value is not None]
-        mean = sum(known) / len(known) if known else None
-        return {"model": info.name, "tokens": tokens, "length": len(tokens), "mean_logprob": mean}
+    async def score(request: Request, body: ScoreBody) -> dict[str, Any]:
+        return await while_here(request, scores(services, body))
 
 
 def _add_models(routes: APIRouter, services: Services) -> None:

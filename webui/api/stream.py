@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import orjson
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -17,6 +18,7 @@ from webui.api.errors import ApiError, describe
 from webui.runtime.client import Generation, failure
 from webui.types import Event, Failed, Finished, Queued, Token
 
+T = TypeVar("T")
 Batch = list[tuple[int, Event]]
 """Events with the number of the generation they belong to."""
 
@@ -30,6 +32,22 @@ async def until_gone(receive: Receive) -> None:
     """Returns when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def while_here(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The answer to a single question; when the client leaves before it is there, nothing works for it any more."""
+    answer = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(until_gone(request.receive))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        if not answer.done():
+            answer.cancel()
+            await asyncio.wait((answer,))
+    if answer.cancelled():
+        raise ApiError(499, "The client closed the connection.", code="client_gone")
+    return answer.result()
 
 
 class Answering:

@@ -135,7 +135,8 @@ class Embedder(Protocol):
     pooling: Pooling
 
     def read(self, tokens: Sequence[int], position: int) -> NDArray[np.float32]:
-        """The vectors of these tokens, one a row; position 0 begins a new text."""
+        """The vectors of these tokens, one a row; position 0 begins a new text. Aborted if the engine's flag was set:
+        the next text begins anew."""
         ...
 
     def close(self) -> None: ...

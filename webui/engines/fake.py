@@ -13,7 +13,8 @@ sharpness      20.0: how far the scripted token's logit stands above the others,
                20 every sane chain follows the script; with 0 the text is random and the seed decides.
 n_vocab        4096 (300..1048576): width of a row. Tokens 0-255 are the bytes, then <s>, </s>, <|im_start|>,
                <|im_end|>, words in the order they were first seen, and from the middle on " w2048", " w2049"...
-delay          0.0: seconds a step takes, for all its sequences together. prompt_delay: seconds for each prompt token.
+delay          0.0: seconds a step takes, for all its sequences together. prompt_delay: seconds for each prompt token,
+               and for each one of a text to embed.
 steps_file     "": a file that gets time.monotonic() of every step that generates, as 8 bytes each (for benchmarks).
 load_seconds   0.0: how long loading takes, in `load_steps` (10) steps of progress.
 load_error     "": loading fails with this sentence.
@@ -186,12 +187,7 @@ class FakeEngine:
             if end - self._last_step > 2 * self.script.delay:
                 end = time.monotonic() + self.script.delay
             self._last_step = end
-        while True:
-            if self._abort:
-                raise Aborted("aborted")
-            if (left := end - time.monotonic()) <= 0:
-                break
-            time.sleep(min(left, 0.01))
+        _pause(end, self._abort)
         if generated and self.script.steps_file:
             with open(self.script.steps_file, "ab") as file:
                 file.write(struct.pack("<d", time.monotonic()))
@@ -259,10 +255,19 @@ class FakeEngine:
         self.adapters = dict(scales)
 
     def embedder(self, n_ctx: int) -> FakeEmbedder:
-        return FakeEmbedder(n_ctx, self.script.faults)
+        return FakeEmbedder(n_ctx, self.script, self._abort)
 
     def close(self) -> None:
         self._slots.clear()
+
+
+def _pause(end: float, abort: AbortFlag) -> None:
+    while True:
+        if abort:
+            raise Aborted("aborted")
+        if (left := end - time.monotonic()) <= 0:
+            return
+        time.sleep(min(left, 0.01))
 
 
 class FakeEmbedder:
@@ -272,14 +277,18 @@ class FakeEmbedder:
     chunk = 16
     pooling: Pooling = "mean"
 
-    def __init__(self, n_ctx: int, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, n_ctx: int, script: Script | None = None, abort: AbortFlag | None = None) -> None:
+        script = script or Script()
         self.n_ctx = n_ctx
         self._read = 0
-        self._faults = [fault for fault in faults if fault.at == "embed"]
+        self._faults = [fault for fault in script.faults if fault.at == "embed"]
+        self._delay = script.prompt_delay
+        self._abort = abort or AbortFlag()
 
     def read(self, tokens: Sequence[int], position: int) -> NDArray[np.float32]:
         if position not in (0, self._read) or position + len(tokens) > self.n_ctx or len(tokens) > self.chunk:
             raise EngineError("the text is not read in its order")
+        _pause(time.monotonic() + self._delay * len(tokens), self._abort)
         self._read = position + len(tokens)
         for fault in self._faults:
             if position <= fault.after < self._read:

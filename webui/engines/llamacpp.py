@@ -221,7 +221,7 @@ class LlamaCpp:
         lib.llama_set_adapters_lora(self._context, handles, len(active), numbers)
 
     def embedder(self, n_ctx: int) -> LlamaCppEmbedder:
-        return LlamaCppEmbedder(self._opened, n_ctx)
+        return LlamaCppEmbedder(self._opened, n_ctx, self._abort)
 
     def close(self) -> None:
         lib.llama_free(self._context)

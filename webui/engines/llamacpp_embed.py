@@ -14,8 +14,8 @@ import psutil
 from llama_cpp import llama_cpp as lib
 from numpy.typing import NDArray
 
-from webui.engines.base import EngineError, Pooling
-from webui.engines.llamacpp_open import Opened, kv_bytes_per_token, meta
+from webui.engines.base import Aborted, AbortFlag, EngineError, Pooling
+from webui.engines.llamacpp_open import Opened, kv_bytes_per_token, listen_for_abort, meta
 from webui.errors import Overloaded, WebUIError
 
 _POOLINGS: Mapping[str, Pooling] = {"1": "mean", "2": "first", "3": "last"}
@@ -23,12 +23,13 @@ _POOLINGS: Mapping[str, Pooling] = {"1": "mean", "2": "first", "3": "last"}
 _RANK = "4"
 _CHUNK = 128
 _LEAST_CHUNK = 16
+_ABORTED = 2
 _LOGITS_LIMIT = 64 << 20
 """llama.cpp makes the logits as well, whether they are wanted or not: chunks get shorter as vocabularies get larger."""
 
 
 class LlamaCppEmbedder:
-    def __init__(self, opened: Opened, n_ctx: int) -> None:
+    def __init__(self, opened: Opened, n_ctx: int, abort: AbortFlag) -> None:
         self.n_ctx = n_ctx
         self._model = opened.model
         self.size = lib.llama_model_n_embd(opened.model)
@@ -44,6 +45,7 @@ class LlamaCppEmbedder:
         fits = max(_LEAST_CHUNK, min(_CHUNK, _LOGITS_LIMIT // (4 * opened.info.n_vocab)))
         self.chunk = min(fits, n_ctx) if causal else n_ctx
         self._context = _make_context(opened, n_ctx, self.chunk)
+        listen_for_abort(self._context, abort)
         self._batch = lib.llama_batch_init(self.chunk, 0, 1)
         for place in range(self.chunk):
             self._batch.n_seq_id[place] = 1
@@ -59,7 +61,10 @@ class LlamaCppEmbedder:
         for place, token in enumerate(tokens):
             self._batch.token[place] = token
             self._batch.pos[place] = position + place
-        if (result := lib.llama_decode(self._context, self._batch)) != 0:
+        result = lib.llama_decode(self._context, self._batch)
+        if result == _ABORTED:
+            raise Aborted("aborted")
+        if result != 0:
             raise EngineError(f"llama_decode returned {result}")
         return np.stack([self._row(place) for place in range(len(tokens))])
 

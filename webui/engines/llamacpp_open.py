@@ -90,7 +90,7 @@ def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, a
     n_ctx = spec.n_ctx or _context_of_its_own(model, options)
     flash = _flash_attention(model, spec, options, n_ctx)
     context, slots = _context_that_fits(model, spec, options, n_ctx, flash)
-    _listen_for_abort(context, abort)
+    listen_for_abort(context, abort)
     n_ctx = lib.llama_n_ctx_seq(context)
     adapters = {lora: _load_adapter(model, lora) for lora, _ in options["loras"]}
     return Opened(
@@ -274,7 +274,7 @@ def _make_context(model: Any, spec: LoadSpec, options: Mapping[str, Any], n_ctx:
     return context
 
 
-def _listen_for_abort(context: Any, abort: AbortFlag) -> None:
+def listen_for_abort(context: Any, abort: AbortFlag) -> None:
     # strlen over the flag's two bytes is 0 or 1: a native callback, so that asking never waits for Python's lock.
     strlen = ctypes.cast(ctypes.CDLL(None if os.name != "nt" else "msvcrt").strlen, ctypes.c_void_p)
     native = ctypes.cast(strlen, lib.ggml_abort_callback)

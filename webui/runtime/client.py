@@ -27,6 +27,9 @@ from webui.worker.wire import Frame
 
 Send = Callable[[dict[str, Any]], None]
 
+_STOPPABLE = frozenset({"logits", "score", "embed"})
+"""Questions for which a text is read: the worker is told when nobody waits for the answer any more."""
+
 _CLASSES: dict[str, type[WebUIError]] = {
     kind.code: kind
     for kind in (BadValue, ContextExceeded, NoModel, LoadFailed, LoadCancelled, WorkerDied, Overloaded, Busy)
@@ -183,6 +186,11 @@ class Client:
         try:
             self._send({"type": kind, "id": number, **fields})
             return await answer
+        except asyncio.CancelledError:
+            if kind in _STOPPABLE and answer.cancelled():
+                self._cancels[number] = time.monotonic()
+                self._send({"type": "cancel", "id": number})
+            raise
         finally:
             del self._calls[number]
 
@@ -197,6 +205,7 @@ class Client:
             self._count(number, event)
 
     def on_reply(self, header: dict[str, Any], blob: bytes) -> None:
+        self._cancels.pop(header["id"], None)
         answer = self._calls.get(header["id"])
         if answer is None or answer.done():
             return

@@ -42,13 +42,18 @@ class Calls:
             with self._lock:
                 self._current = frozenset()
 
-    def timed(self, function: Callable[[], None]) -> None:
-        """Anything else that works in the engine: as long as it runs, it counts as a call."""
+    def timed(self, function: Callable[[], None], ids: frozenset[Any]) -> None:
+        """Anything else that works in the engine: as long as it runs, it counts as a call and can be broken off."""
+        with self._lock:
+            self._abort.clear()
+            self._current = ids
         self._since = time.monotonic()
         try:
             function()
         finally:
             self._since = 0.0
+            with self._lock:
+                self._current = frozenset()
 
     @property
     def was_brief(self) -> bool:

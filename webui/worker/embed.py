@@ -11,19 +11,19 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from webui.engines.base import Embedder, Engine, EngineError, Pooling
+from webui.engines.base import Aborted, Embedder, Engine, EngineError, Pooling
 from webui.errors import WebUIError
 from webui.worker.slots import Tokens
 
 T = TypeVar("T")
 Vector = NDArray[np.float32]
 Done = Callable[[Vector | WebUIError], None]
-Call = Callable[[Callable[[], None]], None]
+Call = Callable[[Callable[[], None], frozenset[Any]], None]
 
 IDLE_SECONDS = 10.0
 _STEP = 512
@@ -51,19 +51,30 @@ class Pool:
 
 
 class Embeddings:
-    """`call` runs a function in the engine's thread, between two batches."""
+    """`call` runs a function in the engine's thread, between two batches, and is told for whom."""
 
     def __init__(self, engine: Engine, call: Call, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self._engine = engine
         self._call = call
         self._idle_seconds = idle_seconds
-        self._inbox: queue.SimpleQueue[tuple[Tokens, Done]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Any, Tokens]] = queue.SimpleQueue()
+        self._wanted: dict[Any, Done] = {}
         self._embedder: Embedder | None = None
         threading.Thread(target=self._run, name="embeddings", daemon=True).start()
 
-    def add(self, tokens: Tokens, done: Done) -> None:
-        """`done` is called with the vector, or with what went wrong, from another thread."""
-        self._inbox.put((tokens, done))
+    def add(self, id: Any, tokens: Tokens, done: Done) -> None:
+        """`done` is called once with the vector, or with what went wrong, from another thread."""
+        self._wanted[id] = done
+        self._inbox.put((id, tokens))
+
+    def cancel(self, id: Any) -> None:
+        """Nobody wants it any more: no further piece is read (the caller breaks off the one that is being read)."""
+        self._tell(id, WebUIError("The question was cancelled.", code="cancelled"))
+
+    def _tell(self, id: Any, found: Vector | WebUIError) -> None:
+        done = self._wanted.pop(id, None)
+        if done is not None:
+            done(found)
 
     def forget(self) -> None:
         """The weights were changed: vectors come from a new context. Called in the engine's thread."""
@@ -74,22 +85,23 @@ class Embeddings:
     def _run(self) -> None:
         while True:
             try:
-                tokens, done = self._inbox.get(timeout=self._idle_seconds if self._embedder else None)
+                id, tokens = self._inbox.get(timeout=self._idle_seconds if self._embedder else None)
             except queue.Empty:
-                self._in_engine(self.forget)
+                self._in_engine(self.forget, frozenset())
                 continue
             try:
-                done(self._embed(tokens))
+                found: Vector | WebUIError = self._embed(id, tokens)
             except WebUIError as error:
-                done(error)
+                found = error
             except EngineError as error:
-                done(WebUIError(f"The engine refused the text: {error}.", code="engine_refused"))
+                found = WebUIError(f"The engine refused the text: {error}.", code="engine_refused")
+            self._tell(id, found)
 
-    def _embed(self, tokens: Tokens) -> Vector:
+    def _embed(self, id: Any, tokens: Tokens) -> Vector:
         pool: Pool | None = None
         position = 0
         while position < len(tokens):
-            embedder, rows = self._in_engine(partial(self._read, tokens, position))
+            embedder, rows = self._in_engine(partial(self._read, id, tokens, position), frozenset([id]))
             if pool is None:
                 pool = Pool(embedder.pooling, embedder.size)
             pool.add(rows)
@@ -97,8 +109,10 @@ class Embeddings:
         assert pool is not None, "a text has tokens"
         return pool.vector()
 
-    def _read(self, tokens: Tokens, position: int) -> tuple[Embedder, NDArray[np.float32]]:
+    def _read(self, id: Any, tokens: Tokens, position: int) -> tuple[Embedder, NDArray[np.float32]]:
         """One piece, in the engine's thread."""
+        if id not in self._wanted:
+            raise Aborted("nobody waits for it any more")
         embedder = self._embedder
         if embedder is None or embedder.n_ctx < len(tokens):
             if position:
@@ -108,7 +122,7 @@ class Embeddings:
             embedder = self._embedder = self._engine.embedder(room)
         return embedder, embedder.read(tokens[position : position + embedder.chunk].tolist(), position)
 
-    def _in_engine(self, function: Callable[[], T]) -> T:
+    def _in_engine(self, function: Callable[[], T], ids: frozenset[Any]) -> T:
         future: Future[T] = Future()
 
         def work() -> None:
@@ -117,5 +131,5 @@ class Embeddings:
             except (WebUIError, EngineError) as error:
                 future.set_exception(error)
 
-        self._call(work)
+        self._call(work, ids)
         return future.result()

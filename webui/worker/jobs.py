@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webui.engines.base import Row
+from webui.errors import WebUIError
 from webui.samplers.chain import Chain
 from webui.samplers.state import History, State, Vocabulary
 from webui.samplers.trace import CompactTrace
@@ -41,7 +42,10 @@ class Job:
     on_row: Callable[[Job, Row], None] | None = None
     """For a job that only wants the row after the prompt (and what was written after it)."""
     on_rows: Callable[[Job, int, list[Row]], None] | None = None
-    """For a job that wants the rows after each token, a few at a time, with the place of the first."""
+    """For a job that wants the rows after each token, a few at a time, with the place of the first. Its slot is empty
+    afterwards: nothing can go on from what was read that way."""
+    on_error: Callable[[WebUIError], None] | None = None
+    """For a job that wants rows: they will not come. Whoever asks for text is told by a `failed` event."""
     arrived: float = field(default_factory=time.monotonic)
     sequences: list[Sequence] = field(default_factory=list)
     row: Row | None = None

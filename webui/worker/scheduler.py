@@ -109,7 +109,7 @@ class Scheduler:
 
     def _welcome(self, job: Job) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            self._events.append([job.id, failed(Overloaded("Too many requests are waiting; try again in a moment."))])
+            self._fail(job, Overloaded("Too many requests are waiting; try again in a moment."))
             return
         make_sequences(job, self._vocabulary, self._writer.special_tokens)
         self._jobs[job.id] = job
@@ -117,7 +117,9 @@ class Scheduler:
 
     def _drop_cancelled(self) -> None:
         for id in self._cancelled:
-            if job := self._jobs.get(id):
+            if (job := self._jobs.get(id)) is not None and job.request is None:
+                self._fail(job, WebUIError("The question was cancelled.", code="cancelled"))
+            elif job is not None:
                 for sequence in list(job.sequences):
                     self._finish(sequence, "cancelled")
         self._cancelled.clear()
@@ -162,10 +164,9 @@ class Scheduler:
         self._reading.append(sequence)
 
     def _release(self, sequence: Sequence) -> None:
-        slot = sequence.slot
-        if slot is None:
+        if (slot := sequence.slot) is None:
             return
-        tokens = sequence.prompt[: sequence.read]
+        tokens = sequence.prompt[: 0 if sequence.job.on_rows is not None else sequence.read]
         if sequence not in self._reading:
             tokens = as_tokens([*sequence.history.tokens, *([sequence.ending] if sequence.ending >= 0 else [])])
         followed = len(tokens) - len(sequence.prompt) - 1  # the last may have been broken off before it was decoded
@@ -258,8 +259,7 @@ class Scheduler:
         if start == length:
             self._prompt_read(sequence, slot.content.row)
             return True
-        whole = job.on_rows is not None
-        wanted: Wanted = "all" if whole else "last" if end == length else "none"
+        wanted: Wanted = "all" if job.on_rows is not None else "last" if end == length else "none"
         tokens = sequence.prompt[start:end].tolist()
         try:
             rows = self.calls.decode([Chunk(slot.index, start, tokens, wanted, prompt=True)], frozenset([job.id]))
@@ -272,7 +272,6 @@ class Scheduler:
         if job.on_rows is not None:
             job.on_rows(job, start, rows)
             if end == length:
-                self._shelf.spoil(slot)
                 self._forget(sequence)
             return True
         row = rows[0].copy() if rows else None
@@ -375,7 +374,10 @@ class Scheduler:
             self._shelf.spoil(slot)
 
     def _fail(self, job: Job, error: WebUIError) -> None:
-        self._events.append([job.id, failed(error)])
+        if job.on_error is not None:
+            job.on_error(error)
+        else:
+            self._events.append([job.id, failed(error)])
         for sequence in list(job.sequences):
             self._forget(sequence)
 

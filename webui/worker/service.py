@@ -54,7 +54,7 @@ class Service:
         self._embeddings: Embeddings | None = None
         self._answers: Mapping[str, Callable[[Frame, Engine, Scheduler], None]] = {
             "generate": self._generate,
-            "cancel": lambda frame, _, scheduler: scheduler.cancel(frame["id"]),
+            "cancel": self._cancel,
             "tokenize": self._tokenize,
             "detokenize": self._detokenize,
             "logits": self._logits,
@@ -111,6 +111,11 @@ class Service:
     def _generate(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
         scheduler.add(make_job(frame["id"], frame["request"], engine, self._grammar_vocabulary))
 
+    def _cancel(self, frame: Frame, _: Engine, scheduler: Scheduler) -> None:
+        if self._embeddings is not None:
+            self._embeddings.cancel(frame["id"])
+        scheduler.cancel(frame["id"])
+
     def _grammar_vocabulary(self) -> GrammarVocabulary:
         if self._grammars is None:
             assert self._engine is not None, "requests come after the load"
@@ -145,7 +150,8 @@ class Service:
         def tell(job: Job, row: Row) -> None:
             self._reply(frame, row.tobytes(), tokens=[*job.prompt.tolist(), *job.written])
 
-        scheduler.add(Job(frame["id"], prompt, written=tuple(written), on_row=tell))
+        no = partial(self._tell_error, frame)
+        scheduler.add(Job(frame["id"], prompt, written=tuple(written), on_row=tell, on_error=no))
 
     def _score(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
         """How likely each token of a text is; rows are looked at a few at a time and never kept."""
@@ -157,7 +163,7 @@ class Service:
             if score.complete:
                 self._reply(frame, tokens=prompt.tolist(), **score.figures())
 
-        scheduler.add(Job(frame["id"], prompt, on_rows=look))
+        scheduler.add(Job(frame["id"], prompt, on_rows=look, on_error=partial(self._tell_error, frame)))
 
     def _embed(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
         """The vector of a text; marks at its ends come as the model's own metadata want them."""
@@ -175,11 +181,11 @@ class Service:
 
         if self._embeddings is None:
 
-            def in_engine(function: Callable[[], None]) -> None:
-                scheduler.call(partial(scheduler.calls.timed, function))
+            def in_engine(function: Callable[[], None], ids: frozenset[Any]) -> None:
+                scheduler.call(partial(scheduler.calls.timed, function, ids))
 
             self._embeddings = Embeddings(engine, in_engine)
-        self._embeddings.add(tokens, tell)
+        self._embeddings.add(frame["id"], tokens, tell)
 
     def _adapters(self, frame: Frame, engine: Engine, scheduler: Scheduler) -> None:
         """New LoRA scales, from the next reply on: one that is being written keeps those it began with."""
