@@ -157,7 +157,8 @@ def test_model_folders_are_told_apart(
     config(models / "Qwen", **more)
     safetensors(models / "Qwen" / "model.safetensors")
     entry = only(library)
-    assert (entry.name, entry.kind, entry.problem) == ("Qwen", kind, None)
+    assert (entry.name, entry.kind) == ("Qwen", kind)
+    assert not entry.loadable and entry.problem is not None and "get a GGUF version" in entry.problem
     assert entry.facts is not None
     assert entry.facts.quantisation == words
     assert (entry.facts.layers, entry.facts.kv_heads, entry.facts.key_length) == (3, (2, 2, 2), 16)

@@ -131,7 +131,7 @@ async def test_figures_speak_the_visitors_language(bench: Bench) -> None:
     await started(bench)
     await bench.reply("два")
     figures = (await bench.ask("open", chat=chat))["messages"][1]["figures"]
-    assert {"конец ответа", "6 из 200", "LoRA small.gguf × 0,50"} <= {figure["text"] for figure in figures}
+    assert {"конец ответа", "6 из 200", "LoRA-адаптер small.gguf × 0,50"} <= {figure["text"] for figure in figures}
 
 
 async def test_versions_cannot_be_switched_while_a_reply_is_written(bench: Bench) -> None:

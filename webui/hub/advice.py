@@ -43,7 +43,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         "unknown": "The name does not say how it is quantised.",
         "lora": "A LoRA: it is applied to the model it was made for.",
         "projector": "The image part of a model; it is of no use alone.",
-        "exl2": "For ExLlamaV2 on an NVIDIA GPU only.",
+        "exl2": "For ExLlamaV2 on an NVIDIA GPU; not run by this program, which takes GGUF.",
     }
 )
 _ORDER = ("best", "better", "small", "largest_good", "old", "exl2", "poor", "unknown", "original", "lora", "projector")

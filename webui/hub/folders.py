@@ -1,6 +1,7 @@
 """Models that are folders: EXL2, GPTQ and plain safetensors, LoRA adapters, and folders that only look like a model.
 
-Reads config files and the headers of safetensors, never a pickle and never code. Knows nothing of GGUF.
+Reads config files and the headers of safetensors, never a pickle and never code. They are listed with all that is known
+of them, and with a reason: there is no engine for them yet. Knows nothing of GGUF.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def look_at_folder(path: Path) -> SeenFolder:
         if reason := check_safetensors(file):
             return SeenFolder("unusable", size, weights, None, reason, file.name)
     kind = _quantiser(config, names)
-    return SeenFolder(kind, size, weights, _facts(path, config, kind, size))
+    reason = Reason("no_engine", {"format": kind.upper() if kind != "safetensors" else kind})
+    return SeenFolder(kind, size, weights, _facts(path, config, kind, size), reason)
 
 
 def _without_weights(files: list[Path], names: set[str]) -> SeenFolder:

@@ -67,7 +67,7 @@ class ModelEntry:
 
     @property
     def loadable(self) -> bool:
-        return self.reason is None and self.kind in ("gguf", "exl2", "gptq", "safetensors")
+        return self.reason is None and self.kind == "gguf"
 
 
 class Library:

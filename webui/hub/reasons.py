@@ -197,6 +197,10 @@ REASONS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Its weights are Python pickles, which can run code and are never loaded: get a GGUF version.",
             "Веса здесь — pickle из Python: они могут выполнять код и никогда не загружаются. Найдите версию в GGUF.",
         ),
+        "no_engine": (
+            "It is a {format} model, and only GGUF is run here: get a GGUF version of it.",
+            "Это модель {format}, а здесь работают только GGUF: найдите её версию в GGUF.",
+        ),
         "config_only": ("It has a configuration but no weights.", "Есть конфигурация, но нет весов."),
         "no_config": ("It has weights but no readable config.json.", "Есть веса, но нет читаемого config.json."),
         "shards": ("Files are missing: {names}.", "Не хватает файлов: {names}."),

@@ -41,7 +41,8 @@ Lab.hub.list = (tab) => {
   }
 
   function other(model) {
-    return forgettable(model, el("div.model-other", { title: model.path }, el("span.model-name", { text: model.name }), el("span.model-facts", { text: model.problem })));
+    return forgettable(model, el("div.model-other", { title: model.path }, el("span.model-name", { text: model.name }), el("span.model-facts", { text: model.problem }),
+      model.architecture ? el("span.model-facts", { text: facts(model) }) : ""));
   }
 
   function forgettable(model, node) {
