@@ -61,11 +61,11 @@ def matching(wanted: str, texts: Texts, row: Row | None = None, most: int = MOST
 
 
 def _kind(text: str, wanted: str, folded: str) -> int | None:
-    if text == wanted:
+    bare = text.strip()
+    if text == wanted or (bare == wanted and bare):
         return 0
     if wanted not in text and folded not in text.casefold():
         return None
-    bare = text.strip()
     if bare == wanted.strip() and bare:
         return 1
     if bare.casefold() == folded:

@@ -111,5 +111,5 @@ def _meter(words: Words, own: int, workers: int, others: int, total: int) -> Ans
 
 
 def build(services: Services) -> None:
-    with gr.Column(elem_classes="page narrow"):
+    with gr.Column(elem_classes="page"):
         SessionView(elem_id="session", server_functions=[server_function("session", services, SessionServer(services))])

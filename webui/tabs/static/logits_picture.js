@@ -130,7 +130,7 @@ Lab.logits.picture = ({ state, w, format, live, move, ask, view, say, marks }) =
   function drawAxis(scale, top, focus) {
     const ticks = state.log ? [1e-5, 1e-4, 1e-3, 0.01, 0.1, 1] : [0, 0.25, 0.5, 0.75, 1].map((part) => part * top);
     axis.replaceChildren(
-      el("span.track", {}, ...ticks.map((tick) => el("span", { style: `left:${scale(tick)}%`, text: tick ? format.percent(tick) : "0" }))),
+      el("span.track", {}, ...ticks.map((tick) => el("span", { style: `left:${scale(tick)}%;transform:translateX(-${scale(tick) < 4 ? 0 : scale(tick) > 96 ? 100 : 50}%)`, text: tick ? format.percent(tick) : "0" }))),
       el("span.raw", { text: w(focus < 0 ? "col.raw" : "col.seen") }), el("span.final", { text: w("col.final") }));
   }
 

@@ -131,7 +131,7 @@ Lab.logits.paint = ({ state, w, format, marks }, piece) => {
     pen.fillStyle = colour(mark ? "chosen" : "kept");
     pen.fillRect(left, y + 6, wide(final), pitch - 12);
     const end = left + wide(Math.max(raw, final)) + 8;
-    write(cut ? `${format.percent(raw)} · ${w("cut_by", { title: state.samplers[state.chain[cutBy][0]].title })}` : `${format.percent(raw)} → ${format.percent(final)}`, end, y + 16, sans(12), colour(cut ? "cut" : "ink-2"));
+    write(cut ? `${format.percent(raw)} · ${w("cut_by", { title: state.samplers[state.chain[cutBy][0]].title })}` : `${format.share(raw)} → ${format.share(final)}`, end, y + 16, sans(12), colour(cut ? "cut" : "ink-2"));
   });
   stages.forEach(([stage, [name, values]], n) => {
     const y = headHeight + n * pitch * 2;

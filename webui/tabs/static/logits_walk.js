@@ -15,6 +15,7 @@ Lab.logits.walk = ({ state, w, format, move }) => {
   const treeKeys = Lab.logits.roving(branches, ".step");
   let writing = false;
   let last = -1; // the end of the way that is shown
+  let onward = -1; // the next step on it
 
   function stepButton([id, token, text, raw, final, rank, drawn, same], extra = "") {
     const facts = w("step.says", { id: token, raw: format.percent(raw), final: format.percent(final), rank: format.count(rank) });
@@ -34,6 +35,13 @@ Lab.logits.walk = ({ state, w, format, move }) => {
     return way ? way.steps.slice(way.steps.findIndex(([id]) => id === walk.current) + 1) : [];
   }
 
+  // Alt with an arrow: a step back, or on: along the way that was gone before, else with the token this seed draws.
+  document.addEventListener("keydown", (event) => {
+    if (!event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || !strip.offsetParent || writing) return;
+    if (event.key === "ArrowLeft") { event.preventDefault(); if (!back.disabled) move({ ask: "go", node: -1 }); }
+    if (event.key === "ArrowRight") { event.preventDefault(); move(onward < 0 ? { ask: "step", token: -1 } : { ask: "go", node: onward }); }
+  });
+
   // What was chosen at this place, on whichever way.
   function nextOnes(walk) {
     const found = new Map();
@@ -49,6 +57,7 @@ Lab.logits.walk = ({ state, w, format, move }) => {
     if (!walk) return;
     const ahead = wayAhead(walk);
     state.next = nextOnes(walk);
+    onward = ahead.length ? ahead[0][0] : -1;
     key.hidden = !walk.branches.length;
     const prompt = walk.prompt.map(([token, text]) => el("span.piece-token", { text, title: `#${token}` }));
     const start = el("button.step.root", { type: "button", "data-node": "0", text: "⌂", title: w("to_prompt"), "aria-label": w("to_prompt"), onclick: () => move({ ask: "go", node: 0 }), hidden: !walk.path.length && !ahead.length });

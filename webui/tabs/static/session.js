@@ -18,14 +18,16 @@ Lab.drawings.session = (root, { server }) => {
   async function show() {
     const facts = await Lab.ask(server, "session", { ask: "facts" });
     if (facts.error) { root.replaceChildren(el("p.problem", { text: facts.error })); return; }
-    root.replaceChildren(
+    const flag = ({ name, value, changed, help }) => el("tr" + (changed ? ".changed" : ""), {},
+      el("th", { scope: "row" }, el("code", { text: name }), el("span.help", { text: help })), el("td", { text: value }));
+    root.replaceChildren(el("div.column", {},
       el("section", {}, el("h3", { text: t("session.look") }),
         choice("language", ["auto", "en", "ru"], facts.language, Lab.chooseLanguage),
         choice("theme", ["auto", "light", "dark"], facts.theme, Lab.chooseTheme)),
       el("section", {}, el("h3", { text: t("session.memory") }), Lab.meter(facts.memory)),
       table(t("session.versions"), facts.versions.map(([name, value]) => el("tr", {}, el("th", { scope: "row", text: name }), el("td", { text: value })))),
-      table(t("session.flags"), facts.flags.map((flag) => el("tr" + (flag.changed ? ".changed" : ""), { title: flag.help }, el("th", { scope: "row" }, el("code", { text: flag.name })), el("td", { text: flag.value })))),
-      el("p.quiet", { text: t("session.folder", { folder: facts.folder }) }));
+      el("p.quiet", { text: t("session.folder", { folder: facts.folder }) })),
+    table(t("session.flags"), facts.flags.map(flag)));
   }
 
   Lab.whenShown(root, show);

@@ -7,6 +7,9 @@
       ["Enter", t("keys.send")], ["Shift+Enter", t("keys.newline")], ["Esc", t("keys.stop")], ["Alt+N", t("keys.new")],
       ["Alt+R", t("keys.again")], ["Alt+← Alt+→", t("keys.versions")], ["↑", t("keys.edit")], ["Alt+L", t("keys.list")],
     ]],
+    [t("keys.logits"), [
+      ["Ctrl+Enter", t("keys.look")], ["Alt+→", t("keys.forward")], ["Alt+←", t("keys.back")], ["↑ ↓", t("keys.walk")], ["Enter", t("keys.take")],
+    ]],
     [t("keys.page"), [["Alt+1 … Alt+7", t("keys.tabs")], ["/", t("keys.focus")], ["?", t("keys.sheet")]]],
   ];
 
