@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
-from webui.api.body import MAX_DEPTH, parse
+from webui.api import body as bodies
+from webui.api.body import MAX_DEPTH, StrictRequest, parse
 from webui.api.errors import ApiError, path_of
 
 
@@ -26,6 +30,7 @@ from webui.api.errors import ApiError, path_of
         (b'{"a": "\\ud800"}', "invalid_unicode"),
         (b'{"a": [{"b": "\\udfff x"}]}', "invalid_unicode"),
         (b'{"a": {"\\ud800": 1}}', "invalid_unicode"),
+        (b'{"\\ud800": 1}', "invalid_unicode"),
     ],
 )
 def test_what_is_no_json_object_is_refused(body: bytes, code: str) -> None:
@@ -34,6 +39,21 @@ def test_what_is_no_json_object_is_refused(body: bytes, code: str) -> None:
     assert caught.value.status_code == 400
     assert caught.value.error["code"] == code
     assert isinstance(caught.value.error["message"], str)
+
+
+async def test_a_body_that_stops_coming_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "PATIENCE", 0.05)
+    parts = [{"type": "http.request", "body": b'{"pro', "more_body": True}]
+
+    async def receive() -> Any:
+        if not parts:
+            await asyncio.Event().wait()
+        return parts.pop()
+
+    request = StrictRequest({"type": "http", "method": "POST", "headers": []}, receive)
+    with pytest.raises(ApiError) as caught:
+        await request.body()
+    assert (caught.value.status_code, caught.value.error["code"]) == (408, "request_timeout")
 
 
 def test_brackets_inside_text_do_not_count_as_depth() -> None:

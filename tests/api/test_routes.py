@@ -126,6 +126,48 @@ def test_going_on_with_a_message(http: httpx.Client) -> None:
     assert answer.json()["prompt"].endswith("<|im_start|>assistant\nWell, it")
 
 
+THINKS = (
+    "{% for m in messages %}<{{ m.role }}>{{ '(' ~ m.reasoning_content ~ ')' if m.reasoning_content }}{{ m.content }}"
+    "{% endfor %}"
+)
+
+
+def test_thoughts_come_back_to_a_template_that_reads_them(http: httpx.Client) -> None:
+    said = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes", "reasoning_content": "Hm"},
+        {"role": "user", "content": "Go"},
+    ]
+    body = {"messages": said, "instruction_template_str": THINKS}
+    assert http.post("/v1/internal/chat-prompt", json=body).json()["prompt"] == "<user>Hi<assistant>(Hm)Yes<user>Go"
+
+
+def test_the_oldest_turns_go_where_a_length_is_asked_for(http: httpx.Client) -> None:
+    turns = [{"role": ("user", "assistant")[n % 2], "content": f"turn {n} " * 10} for n in range(21)]
+    body = {"messages": [{"role": "system", "content": "Be kind."}, *turns], "max_tokens": 20}
+    whole = http.post("/v1/chat/completions", json=body).json()
+    asked = http.post("/v1/chat/completions", json={**body, "truncation_length": 300}).json()
+    assert whole["usage"]["prompt_tokens"] > 300 >= asked["usage"]["prompt_tokens"] + 20
+    assert asked["usage"]["prompt_tokens"] > 150, "only as many as must"
+    assert [note for note in asked["not_applied"] if "oldest messages" in note]
+    assert "not_applied" not in whole
+    refused = http.post("/v1/chat/completions", json={**body, "truncation_length": 25})
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "truncation_length"
+
+
+def test_what_has_no_meaning_in_a_mode_is_named(http: httpx.Client) -> None:
+    def notes(**fields: Any) -> str:
+        body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2, **fields}
+        return " ".join(http.post("/v1/chat/completions", json=body).json().get("not_applied", ()))
+
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    assert notes() == ""
+    assert "context:" in notes(context="A room.") and "greeting:" in notes(mode="instruct", greeting="Hi")
+    assert "tools:" in notes(mode="chat", tools=tools)
+    assert notes(mode="chat-instruct", context="A room.", name1="Ann", name2="Bob") == ""
+    assert "functions: send tools" in notes(functions=[{"name": "look"}])
+
+
 def test_logits(http: httpx.Client) -> None:
     found = http.post("/v1/internal/logits", json={"prompt": "Say", "top_logits": 5}).json()
     assert list(found)[0] == "Hello" and 2 <= len(found) <= 5
@@ -266,6 +308,22 @@ def test_anthropic_streamed(http: httpx.Client) -> None:
     assert names[:3] == ["message_start", "ping", "content_block_start"]
     assert names[-3:] == ["content_block_stop", "message_delta", "message_stop"]
     assert "".join(d["delta"]["text"] for d in data if d["type"] == "content_block_delta") == REPLY
+
+
+def test_anthropic_prefill_prompt_length_and_structured_output(server: Server, http: httpx.Client) -> None:
+    said = [*ASK["messages"], {"role": "assistant", "content": "Well,"}]  # type: ignore[misc]
+    before = http.post("/v1/messages/count_tokens", json={"messages": ASK["messages"]}).json()["input_tokens"]
+    after = http.post("/v1/messages/count_tokens", json={"messages": said}).json()["input_tokens"]
+    assert 0 < after - before <= 4, "the answer goes on with the words, no new turn is opened"
+    with http.stream("POST", "/v1/messages", json={**ASK, "stream": True}) as answer:
+        data = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
+    usage = data[0]["message"]["usage"]
+    assert usage["input_tokens"] + usage["cache_read_input_tokens"] == before
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    schema["additionalProperties"] = False
+    wish = {"output_config": {"format": {"type": "json_schema", "schema": schema}, "effort": "max"}}
+    answer = http.post("/v1/messages", json={**ASK, **wish})
+    assert isinstance(json.loads(answer.json()["content"][0]["text"])["a"], int)
 
 
 def test_anthropic_tools(server: Server, http: httpx.Client) -> None:

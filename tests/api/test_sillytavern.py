@@ -204,6 +204,30 @@ def test_the_llama_cpp_type(http: httpx.Client) -> None:
     assert chunks[-1]["stop"] and not chunks[0]["stop"]
 
 
+@pytest.mark.parametrize("path", ["/v1/completions", "/completion"])
+def test_probabilities_come_with_the_text_they_belong_to(server: Server, http: httpx.Client, path: str) -> None:
+    """Text that might become a stop string waits, and its tokens with it: a candidate for the first of them replaces
+    the piece from its beginning."""
+    server.load(reply="Well, yes indeed. No.")
+    body = {"prompt": "Hi", "stop": [" yes indeed! Bob:", " No! Bob:"], "logprobs": 3, "stream": True}
+    try:
+        with http.stream("POST", path, json=body) as answer:
+            chunks = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: {")]
+    finally:
+        server.load(reply=REPLY)
+    pieces: list[tuple[str, list[str]]] = []
+    for chunk in chunks:
+        choice = chunk["choices"][0] if "choices" in chunk else chunk
+        rows = choice.get("completion_probabilities") or []
+        known = choice["logprobs"]["tokens"] if choice.get("logprobs") else [row["token"] for row in rows]
+        text = choice.get("text", choice.get("content"))
+        if known or text:
+            pieces.append((text, known))
+    assert "".join(text for text, _ in pieces) == "Well, yes indeed. No."
+    assert all("".join(known) == text for text, known in pieces)
+    assert max(len(known) for _, known in pieces) > 1
+
+
 def test_the_generic_openai_type(http: httpx.Client) -> None:
     body = {
         "prompt": "Hi", "stream": False, "temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0,

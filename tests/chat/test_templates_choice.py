@@ -101,6 +101,17 @@ def test_a_wanted_template_wins_over_all() -> None:
     assert caught.value.code == "unknown_template"
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("ChatML", "chatml"), ("Alpaca", "alpaca"), ("Llama-v2", "llama-2"), ("Llama-v3", "llama-3"),
+        ("Vicuna-v1.1", "vicuna"), ("Mistral", "mistral-v0.3"), ("Gemma", "gemma-2"),
+    ],
+)  # fmt: skip
+def test_the_names_of_other_tools_are_understood(name: str, ours: str) -> None:
+    assert choose_template(info(), name).source == read_shipped(ours)
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/b", "CON", ".", "", "x" * 300])
 def test_a_template_is_never_read_from_elsewhere(name: str, tmp_path: Path) -> None:
     own = OwnTemplates(tmp_path / "templates")

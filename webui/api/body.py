@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine
@@ -14,6 +15,8 @@ from starlette.responses import Response
 from webui.api.errors import ApiError
 
 MAX_BODY = 32 << 20
+PATIENCE = 60.0
+"""How many seconds a body may pause."""
 MAX_DEPTH = 64
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -34,7 +37,16 @@ class StrictRequest(Request):
             raise too_large()
         parts: list[bytes] = []
         size = 0
-        async for part in self.stream():
+        stream = self.stream()
+        while True:
+            try:
+                part = await asyncio.wait_for(anext(stream, None), PATIENCE)
+            except asyncio.TimeoutError as error:
+                message = f"The body stopped coming: {size} bytes, then nothing for {PATIENCE:g} seconds."
+                close = {"Connection": "close"}
+                raise ApiError(408, message, code="request_timeout", headers=close) from error
+            if part is None:
+                break
             size += len(part)
             if size > MAX_BODY:
                 raise too_large()
@@ -93,19 +105,24 @@ def _check_depth(text: str) -> None:
 
 def _check_text(data: dict[str, Any]) -> None:
     """Half a surrogate pair is legal JSON but no text that could be passed on."""
-    waiting: list[tuple[str, Any]] = list(data.items())
+    waiting: list[tuple[str, Any]] = [("", data)]
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, str):
             if _SURROGATE.search(value):
-                raise ApiError(400, f"{path} has half a surrogate pair.", param=path, code="invalid_unicode")
+                raise _half(path)
         elif isinstance(value, dict):
             for name in value:
                 if _SURROGATE.search(name):
-                    raise ApiError(400, f"{path} has half a surrogate pair.", param=path, code="invalid_unicode")
-            waiting += [(f"{path}.{name}", item) for name, item in value.items()]
+                    raise _half(path)
+            waiting += [(f"{path}.{name}" if path else name, item) for name, item in value.items()]
         elif isinstance(value, list):
             waiting += [(f"{path}[{place}]", item) for place, item in enumerate(value)]
+
+
+def _half(path: str) -> ApiError:
+    where = path or "The name of a field"
+    return ApiError(400, f"{where} has half a surrogate pair.", param=path or None, code="invalid_unicode")
 
 
 def invalid(message: str) -> ApiError:

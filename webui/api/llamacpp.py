@@ -160,19 +160,32 @@ def _end(prepared: Prepared, index: int, event: Finished) -> dict[str, Any]:
 class _Writer:
     def __init__(self, prepared: Prepared) -> None:
         self._prepared = prepared
+        self._held: list[list[Token]] = [[] for _ in range(prepared.choices)]
 
     def begin(self) -> bytes:
         return b""
 
     def write(self, number: int, event: Event, parts: list[bytes]) -> None:
-        if isinstance(event, Token) and (event.text or self._prepared.top is not None):
-            index = number * self._prepared.n + event.choice
-            data: dict[str, Any] = {"index": index, "content": event.text, "tokens": [event.token], "stop": False}
-            if self._prepared.top is not None:
-                data["completion_probabilities"] = chat_logprobs([event], self._prepared.top)["content"]
-            parts.append(_event(data))
+        if isinstance(event, Token):
+            self._text(number * self._prepared.n + event.choice, event, parts)
         elif isinstance(event, Finished):
-            parts.append(_event(_end(self._prepared, number * self._prepared.n + event.choice, event)))
+            index = number * self._prepared.n + event.choice
+            parts.append(_event({**_end(self._prepared, index, event), **self._probabilities(index)}))
+
+    def _text(self, index: int, event: Token, parts: list[bytes]) -> None:
+        """Tokens without a text of their own go with the next that has one."""
+        held = self._held[index]
+        if event.token >= 0:
+            held.append(event)
+        if event.text:
+            tokens = [token.token for token in held]
+            data = {"index": index, "content": event.text, "tokens": tokens, "stop": False}
+            parts.append(_event({**data, **self._probabilities(index)}))
+            held.clear()
+
+    def _probabilities(self, index: int) -> dict[str, Any]:
+        held, top = self._held[index], self._prepared.top
+        return {"completion_probabilities": chat_logprobs(held, top)["content"]} if held and top is not None else {}
 
     def end(self) -> bytes:
         return b""

@@ -25,8 +25,8 @@ from webui.runtime.client import failure
 from webui.services import Services
 from webui.types import Event, Failed, Finished, Token
 
-Detail = Callable[[Token, int], Any]
-"""The logprobs of a token whose text begins at a place in the answer."""
+Detail = Callable[[list[Token], int], Any]
+"""The logprobs of tokens whose text begins at a place in the answer."""
 
 
 def router(services: Services, generations: Generations) -> APIRouter:
@@ -75,6 +75,7 @@ class _Writer:
         self._n = prepared.n
         self._detail = _detail(prepared)
         self._placed = [len(prepared.echo(choice)) for choice in range(prepared.choices)]
+        self._held: list[list[Token]] = [[] for _ in range(prepared.choices)]
         self._speeches = speeches(prepared, answering) if prepared.kind == "chat" else []
 
     def begin(self) -> bytes:
@@ -90,11 +91,10 @@ class _Writer:
     def write(self, number: int, event: Event, parts: list[bytes]) -> None:
         if isinstance(event, Token):
             choice = number * self._n + event.choice
-            logprobs = None
-            if self._detail is not None and event.token >= 0:
-                logprobs = self._detail(event, self._placed[choice])
-                self._placed[choice] += len(event.text)
-            self._token(choice, event, logprobs, parts)
+            if self._speeches:
+                self._spoken(choice, event, parts)
+            else:
+                self._text(choice, event.text, [event] if event.token >= 0 else [], parts)
         elif isinstance(event, Finished):
             choice = number * self._n + event.choice
             self._finished.append((number, event))
@@ -103,15 +103,26 @@ class _Writer:
                 parts += [self.chunks.part(choice, part) for part in speech.end(event)]
                 parts.append(self.chunks.end(choice, event, called=speech.called))
             else:
-                if event.text:
-                    parts.append(self.chunks.text(choice, event.text))
+                self._text(choice, event.text, [], parts, last=True)
                 parts.append(self.chunks.end(choice, event))
 
-    def _token(self, choice: int, event: Token, logprobs: Any, parts: list[bytes]) -> None:
-        if not self._speeches:
-            if event.text or logprobs is not None:
-                parts.append(self.chunks.text(choice, event.text, logprobs))
+    def _text(self, choice: int, text: str, tokens: list[Token], parts: list[bytes], *, last: bool = False) -> None:
+        """A piece of a completion with the probabilities of exactly its tokens: SillyTavern, which lets one go on from
+        another candidate, takes the first ones for the piece's beginning."""
+        if self._detail is None:
+            if text:
+                parts.append(self.chunks.text(choice, text))
             return
+        held = self._held[choice]
+        held += tokens
+        if text or (last and held):
+            logprobs = self._detail(held, self._placed[choice]) if held else None
+            parts.append(self.chunks.text(choice, text, logprobs))
+            self._placed[choice] += len(text)
+            held.clear()
+
+    def _spoken(self, choice: int, event: Token, parts: list[bytes]) -> None:
+        logprobs = self._detail([event], 0) if self._detail is not None and event.token >= 0 else None
         said = self._speeches[choice].token(event) or ([Text("")] if logprobs is not None else [])
         for part in said:
             parts.append(self.chunks.part(choice, part, logprobs))
@@ -153,5 +164,5 @@ def _detail(prepared: Prepared) -> Detail | None:
         return None
     top = prepared.top
     if prepared.kind == "chat":
-        return lambda token, place: chat_logprobs([token], top)
-    return lambda token, place: completion_logprobs([token], top, place)
+        return lambda tokens, place: chat_logprobs(tokens, top)
+    return lambda tokens, place: completion_logprobs(tokens, top, place)
