@@ -5,7 +5,7 @@ import math
 import pytest
 
 from webui.errors import BadValue
-from webui.load_options import OPTIONS, check_spec
+from webui.load_options import OPTIONS, check_spec, maps_weights
 from webui.types import LoadSpec
 
 
@@ -29,7 +29,7 @@ BAD = [
     ({"options": {"kv_type": "q2_k"}}, "kv_type"),
     ({"options": {"kv_type": 9999}}, "kv_type"),
     ({"options": {"kv_type": "q8_0", "flash_attention": "off"}}, "kv_type"),
-    ({"options": {"flash_attention": True}}, "flash_attention"),
+    ({"options": {"flash_attention": 1}}, "flash_attention"),
     ({"options": {"mmap": "yes"}}, "mmap"),
     ({"options": {"tensor_split": [1, -1]}}, "tensor_split"),
     ({"options": {"tensor_split": [1] * 100}}, "tensor_split"),
@@ -50,3 +50,18 @@ def test_what_would_kill_the_engine_is_named(fields, param):
 def test_loras_come_out_as_pairs():
     spec = LoadSpec("m", options={"loras": [{"path": "a.gguf"}, {"path": "b.gguf", "scale": 0.5}]})
     assert check_spec(spec)["loras"] == (("a.gguf", 1.0), ("b.gguf", 0.5))
+
+
+@pytest.mark.parametrize(("given", "meant"), [(True, "on"), (False, "off"), ("auto", "auto")])
+def test_a_word_for_on_and_off_may_be_a_plain_yes_or_no(given, meant):
+    assert check_spec(LoadSpec("m", options={"mmap": given}))["mmap"] == meant
+
+
+def test_weights_are_read_where_they_leave_half_of_the_memory(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    assert maps_weights("auto", 51, 100, cpu_only=True)
+    assert not maps_weights("auto", 50, 100, cpu_only=True)
+    assert maps_weights("auto", 50, 100, cpu_only=False)
+    assert maps_weights("on", 1, 100, cpu_only=True) and not maps_weights("off", 99, 100, cpu_only=False)
+    monkeypatch.setattr("sys.platform", "win32")
+    assert maps_weights("auto", 1, 100, cpu_only=True)

@@ -7,6 +7,7 @@ kills the native engine (absurd threads, batch sizes, KV types) gets past it. Kn
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,7 +45,13 @@ OPTIONS: tuple[Option, ...] = (
         "flash_attention", "word", "auto", "Faster attention that needs less memory.", choices=("auto", "on", "off")
     ),
     Option("extra_buffers", "word", "auto", "Weights repacked for this processor.", choices=("auto", "on", "off")),
-    Option("mmap", "flag", True, "Map the file into memory instead of reading it."),
+    Option(
+        "mmap",
+        "word",
+        "auto",
+        "Map the file into memory; off: read it, which the CPU works faster with.",
+        choices=("auto", "on", "off"),
+    ),
     Option("mlock", "flag", False, "Keep the model in RAM; never swap it out."),
     Option("offload_kv", "flag", True, "Keep keys and values on the GPU with the layers."),
     Option("main_gpu", "int", 0, "The GPU that works alone, or leads, when there are several.", 0, 63),
@@ -90,6 +97,15 @@ def check_spec(spec: LoadSpec) -> dict[str, Any]:
     return values
 
 
+def maps_weights(choice: str, weights: int, free: int, *, cpu_only: bool) -> bool:
+    """Whether the file is mapped. The CPU finds its way faster through weights that were read, because Linux lays those
+    out in large pages; but nobody else can be given their memory, so "auto" reads only what half of the free RAM
+    holds."""
+    if choice != "auto":
+        return choice == "on"
+    return not cpu_only or sys.platform != "linux" or weights > free // 2
+
+
 def rescaled(spec: LoadSpec, scales: Mapping[str, float]) -> LoadSpec:
     """The spec with other scales for LoRAs it names; BadValue for a scale that cannot be."""
     named = [dict(lora) for lora in spec.options.get("loras", ())]
@@ -113,6 +129,8 @@ def _check(option: Option, value: Any) -> Any:
             raise BadValue(f"{option.name} must be true or false, not {value!r}.", param=option.name)
         return value
     if option.kind == "word":
+        if isinstance(value, bool) and "on" in option.choices:
+            return "on" if value else "off"
         if value not in option.choices:
             raise BadValue(
                 f"{option.name} must be one of {', '.join(option.choices)}, not {value!r}.", param=option.name

@@ -8,11 +8,16 @@ import sys
 
 import pytest
 
+from webui.engines.base import AbortFlag
+from webui.engines.llamacpp import open_llamacpp
 from webui.engines.threads import physical_cores
 from webui.hub.library import starter_model
+from webui.types import LoadSpec
 
 LOOK = """
 import json, os, sys
+from webui.engines.base import AbortFlag
+from webui.engines.llamacpp import open_llamacpp
 from webui.engines.threads import physical_cores, settle_threads
 settle_threads(int(sys.argv[1]))
 print(json.dumps([physical_cores(), {k: v for k, v in os.environ.items() if k.startswith(("OMP_", "GOMP_"))}]))
@@ -43,6 +48,8 @@ def test_what_the_user_has_set_counts():
 def test_a_loaded_model_uses_all_cores_although_its_thread_keeps_to_one():
     look = """
 import sys
+from webui.engines.base import AbortFlag
+from webui.engines.llamacpp import open_llamacpp
 from webui.engines.threads import physical_cores, settle_threads
 settle_threads(0)
 from webui.engines.base import AbortFlag, Chunk
@@ -57,3 +64,13 @@ print(engine.info.extra["threads"], physical_cores())
     )
     threads, cores = done.stdout.split()
     assert int(threads) == int(cores) == physical_cores()
+
+
+def test_the_engine_says_whether_it_fills_all_cores(monkeypatch):
+    for threads, cores, expected in ((0, 2, True), (2, 2, True), (1, 2, False)):
+        monkeypatch.setattr("webui.engines.llamacpp_open.physical_cores", lambda cores=cores: cores)
+        engine = open_llamacpp(
+            LoadSpec(str(starter_model()), n_ctx=256, slots=1, threads=threads), lambda done: True, AbortFlag()
+        )
+        assert engine.fills_cores == expected
+        engine.close()

@@ -50,20 +50,40 @@ def test_the_models_own_view_is_only_worked_out_where_it_is_asked_for():
     assert [figures & set(event) for event in bench.of(bench.last, "token")] == [figures - {"alternatives"}] * 3
 
 
-def test_a_token_is_told_while_the_next_one_is_chosen_and_never_later():
-    bench = Bench()
+@pytest.mark.parametrize(
+    ("fills_cores", "picture", "expected"),
+    [(False, 60.0, [1, 2, 3, 4, 4]), (True, 0.0, [1, 1, 2, 4, 4]), (True, 60.0, [1, 1, 1, 4, 4])],
+    ids=["at once", "while the next is chosen", "some together"],
+)
+def test_tokens_are_told_together_where_the_engine_fills_all_cores(fills_cores, picture, expected, monkeypatch):
+    monkeypatch.setattr("webui.worker.output.PICTURE", picture)
+    bench = Bench(fills_cores=fills_cores)
     bench.add("a", max_tokens=4)
     told = []
-    for _ in range(6):
+    for _ in expected:
         bench.scheduler.turn(wait=False)
         told.append(len(bench.of("a", "token")))
     # The first at once, the last with the end.
-    assert told == [1, 1, 2, 4, 4, 4]
+    assert told == expected
     assert bench.of("a")[-1]["kind"] == "finished"
+    assert bench.text("a") == Bench().reply("hi", max_tokens=4)
+
+
+def test_what_is_held_back_is_told_when_a_reply_is_cancelled(monkeypatch):
+    monkeypatch.setattr("webui.worker.output.PICTURE", 60.0)
+    bench = Bench(fills_cores=True)
+    bench.add("a", max_tokens=50)
+    for _ in range(4):
+        bench.scheduler.turn(wait=False)
+    assert len(bench.of("a", "token")) == 1
+    bench.scheduler.cancel("a")
+    bench.scheduler.turn(wait=False)
+    assert len(bench.of("a", "token")) == bench.of("a")[-1]["tokens"] == 4
+    assert bench.of("a")[-1]["reason"] == "cancelled"
 
 
 def test_a_token_is_told_at_once_while_another_prompt_is_read():
-    bench = Bench(slots=2)
+    bench = Bench(slots=2, fills_cores=True)
     bench.add("a", max_tokens=50)
     bench.scheduler.turn(wait=False)
     bench.add("b", list(range(1, 200)), max_tokens=1)

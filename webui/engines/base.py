@@ -77,6 +77,8 @@ class Engine(Protocol):
     """Where a prompt may be cut without changing a bit of what is computed: at multiples of this, counted from position
     0. ANYWHERE: at every place, so long as no chunk is a single token. NEVER: the model keeps one running state, so
     that a slot can be continued or emptied, but not cut back."""
+    fills_cores: bool
+    """Whether it computes on every core of the machine: whoever works beside it then takes time from the next token."""
 
     def tokenize(self, text: str, *, add_bos: bool, special: bool) -> list[int]: ...
 

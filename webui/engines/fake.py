@@ -22,6 +22,7 @@ faults         []: see fake_script.Fault: crash by signal or exit code, hang, fr
                token k, idle, or embedding. [{"at": "token", "after": 3, "how": "SIGKILL", "contains": "please crash"}]
 cache_mb       64: RAM for idle conversations, as with a real engine.
 loras          []: taken as a real engine takes them, and without any effect.
+fills_cores    False: whether tokens are told some at a time (engines.base.Engine.fills_cores).
 grid           2: where prompts may be cut (engines.base.Engine.grid); a real engine's other value is 128.
 chat_template  None, n_ctx_train 8192, extra {}: told on in ModelInfo. n_ctx, slots (0 = 4), name come from LoadSpec.
 
@@ -116,10 +117,11 @@ class FakeEngine:
     max_rows = 64
     chunk = 128
     grid: int
+    fills_cores: bool
 
     def __init__(self, spec: LoadSpec, script: Script, abort: AbortFlag) -> None:
         self.script = script
-        self.grid = script.grid
+        self.grid, self.fills_cores = script.grid, script.fills_cores
         self._abort = abort
         self._vocabulary = Vocabulary(script)
         self._slots = [_Slot() for _ in range(spec.slots or 4)]

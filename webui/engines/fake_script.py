@@ -92,6 +92,7 @@ class Script:
     chat_template: str | None = None
     n_ctx_train: int = 8192
     grid: int = ANYWHERE
+    fills_cores: bool = False
     cache_mb: int = 64
     loras: Sequence[Any] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -59,11 +59,12 @@ class LlamaCpp:
     max_rows: int
     chunk: int
     grid: int
+    fills_cores: bool
 
     def __init__(self, opened: Opened, n_batch: int, abort: AbortFlag) -> None:
         self.info: ModelInfo = opened.info
         self.max_rows = max(MAX_ROWS, opened.info.slots)
-        self.chunk, self.grid = opened.chunk, opened.grid
+        self.chunk, self.grid, self.fills_cores = opened.chunk, opened.grid, opened.fills_cores
         self._opened = opened
         self._context = opened.context
         self._vocab = opened.vocab

@@ -21,6 +21,7 @@ from llama_cpp import llama_cpp as lib
 from webui.engines.base import ANYWHERE, NEVER, AbortFlag, Progress
 from webui.engines.threads import physical_cores
 from webui.errors import LoadCancelled, LoadFailed
+from webui.load_options import maps_weights
 from webui.types import LoadSpec, ModelInfo
 
 AUTO_SLOTS = 4
@@ -55,6 +56,7 @@ class Opened:
     adapters: dict[str, Any]
     scales: dict[str, float]
     keep: tuple[Any, ...]
+    fills_cores: bool
 
 
 @functools.cache
@@ -81,6 +83,9 @@ def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, a
         if not Path(lora).is_file():
             raise LoadFailed(f"There is no LoRA file {Path(lora).name}; take it out of the list or correct the path.")
     start = time.monotonic()
+    free = psutil.virtual_memory().available
+    mapped = maps_weights(options["mmap"], _file_bytes(path), free, cpu_only=cpu_only(spec))
+    options = {**options, "mmap": mapped}
     chunk = min(spec.n_batch, _CHUNK_CPU if cpu_only(spec) else _CHUNK_GPU)
     lib.llama_log_set(_log_callback(options["verbose"]), ctypes.c_void_p(0))
     lib.llama_backend_init()
@@ -104,7 +109,15 @@ def open_model(spec: LoadSpec, options: Mapping[str, Any], progress: Progress, a
         adapters,
         dict(options["loras"]),
         keep,
+        fills_cores=cpu_only(spec) and (spec.threads or physical_cores()) >= physical_cores(),
     )
+
+
+def _file_bytes(path: Path) -> int:
+    """Of all parts, if it is in parts."""
+    stem, _, count = path.name.partition("-00001-of-")
+    parts = [one for one in path.parent.iterdir() if one.name.startswith(f"{stem}-") and one.name.endswith(count)]
+    return sum(one.stat().st_size for one in (parts if count else [path]))
 
 
 def _check_kind(model: Any, vocab: Any, name: str) -> None:

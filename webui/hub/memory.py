@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from webui.hub.machine import Machine
 from webui.hub.shape import Layer, Shape
-from webui.load_options import OPTIONS
+from webui.load_options import check_spec, maps_weights
 from webui.types import LoadSpec
 
 KV_BYTES: Mapping[str, float] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
@@ -115,7 +115,7 @@ class ContextRow:
 def plan_of(spec: LoadSpec, shape: Shape, machine: Machine, *, adapters: int = 0) -> Plan:
     """What a LoadSpec comes to on this machine, as the engine would fill in what is left open. `adapters`: the bytes of
     its LoRA files."""
-    options = {option.name: spec.options.get(option.name, option.default) for option in OPTIONS}
+    options = check_spec(replace(spec, engine="llamacpp"))
     cpu_only = not machine.gpus or spec.n_gpu_layers == 0
     context = spec.n_ctx or shape.trained_context or 4096
     ubatch = min(options["ubatch"] or (CPU_CHUNK if cpu_only else GPU_CHUNK), spec.n_batch)
@@ -129,7 +129,7 @@ def plan_of(spec: LoadSpec, shape: Shape, machine: Machine, *, adapters: int = 0
         ubatch=ubatch,
         flash_attention=flash,
         offload_kv=options["offload_kv"],
-        mmap=options["mmap"],
+        mmap=maps_weights(options["mmap"], shape.weights, machine.ram_free, cpu_only=cpu_only),
         gpus=max(1, len(machine.gpus)),
         adapters=adapters,
     )
@@ -144,7 +144,7 @@ def plan_of(spec: LoadSpec, shape: Shape, machine: Machine, *, adapters: int = 0
 def _automatic_slots(shape: Shape, plan: Plan, machine: Machine) -> int:
     """As the engine chooses: up to four conversations in half of the RAM that the weights leave."""
     one = max(1.0, shape.cache_width * KV_BYTES[plan.kv_type] * plan.context)
-    free = machine.ram_free - (shape.weights if plan.mmap and not machine.gpus else 0)
+    free = machine.ram_free - (0 if machine.gpus else shape.weights)
     return max(1, min(AUTO_SLOTS, int(free * 0.5 / one)))
 
 

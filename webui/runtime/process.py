@@ -74,7 +74,7 @@ def start(command: tuple[str, ...] = COMMAND, *, echo: bool = False) -> Process:
     ours, theirs = socket.socketpair()
     reader, writer = os.pipe()
     with theirs:
-        environment = {**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1", "GGML_NO_BACKTRACE": "1"}
+        environment = _environment()
         try:
             if sys.platform == "win32":
                 popen = _start_windows(command, theirs, writer, environment)
@@ -110,6 +110,15 @@ def _start_windows(
     popen.stdin.write(share(popen.pid))
     popen.stdin.close()
     return popen
+
+
+def _environment() -> dict[str, str]:
+    """Memory in large pages where the system has them: in small ones llama.cpp loses up to a tenth of its speed."""
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    if "glibc.malloc.hugetlb" not in tunables:
+        tunables = ":".join(filter(None, [tunables, "glibc.malloc.hugetlb=1"]))
+    ours = {"PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1", "GGML_NO_BACKTRACE": "1"}
+    return {**os.environ, **ours, "GLIBC_TUNABLES": tunables}
 
 
 def _python_path() -> str:

@@ -13,6 +13,9 @@ from webui.worker.channels import HARMONY, TAGS
 from webui.worker.jobs import Sequence
 from webui.worker.reply import Point
 
+PICTURE = 0.04
+"""Seconds."""
+
 Event = dict[str, Any]
 Emit = Callable[[list[Any]], None]
 
@@ -58,24 +61,36 @@ def finished(sequence: Sequence, reason: str) -> list[Event]:
 
 
 class Outbox(list[Any]):
-    """Events on their way out, each as [id, event]."""
+    """Events on their way out, each as [id, event].
 
-    def __init__(self, emit: Emit) -> None:
+    Whoever hears of a token works for a moment. Where the engine fills all cores that moment is taken from the next
+    token, so that there a few tokens are told together, as often as a film changes its picture.
+    """
+
+    def __init__(self, emit: Emit, *, patient: bool) -> None:
         super().__init__()
         self._emit = emit
+        self._patient = patient
+        self._told = 0.0
         self.urgent = False
         """Whether somebody's first token is among them."""
 
     @property
     def may_wait(self) -> bool:
-        """Whether they only say how replies go on."""
-        return not self.urgent and all(event["kind"] == "token" for _, event in self)
+        """Whether they only say how replies go on, and nobody minds if that is told a little later."""
+        return self._patient and not self.urgent and all(event["kind"] == "token" for _, event in self)
+
+    def flush_due(self) -> None:
+        """Flush, unless it was done a moment ago."""
+        if time.monotonic() - self._told >= PICTURE:
+            self.flush()
 
     def flush(self) -> None:
         if self:
             events = list(self)
             self.clear()
             self.urgent = False
+            self._told = time.monotonic()
             self._emit(events)
 
 

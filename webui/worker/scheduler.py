@@ -44,7 +44,7 @@ class Scheduler:
         self._running: list[Sequence] = []
         self._cancelled: list[Any] = []
         self._changes: list[Call] = []
-        self._events = Outbox(emit)
+        self._events = Outbox(emit, patient=engine.fills_cores)
         self._order = ReadingOrder(engine)
 
     # Used by other threads
@@ -217,9 +217,9 @@ class Scheduler:
         except EngineError as error:
             self._refuse(batch, error)
             return
-        self._events.flush()
         if rows is None:
             return
+        self._events.flush_due()
         if drafts and batch[0] in drafts:
             self._verify(batch[0], drafts[batch[0]], rows)
             return
@@ -382,8 +382,8 @@ class Scheduler:
             self._forget(sequence)
 
     def _may_tell_later(self) -> bool:
-        """Whether the news can wait for the end of the next batch: the engine's other threads then pause, and the
-        page's process has a core for itself, which it would take from them during a batch."""
+        """Whether the news can wait for the end of a later batch: the engine's other threads then pause, and the page's
+        process has a core for itself, which it would take from them during a batch."""
         next_is_brief = self._running and not self._reading and self.calls.was_brief
         return bool(next_is_brief) and self._events.may_wait and self._patience() == 0.0
 
