@@ -17,6 +17,8 @@ from webui.kept_file import KeptFile, Migration
 
 VERSION = 1
 TABS = ("chat", "default", "notebook", "logits", "parameters", "model", "session")
+MODEL_SECTIONS = ("own", "get", "quantise", "fallback")
+"""Parts of the Model tab: your models, downloads, quantising, the fallback order."""
 LONGEST_TEXT = 2_000_000
 
 Check = Callable[[Any], bool]
@@ -65,6 +67,7 @@ PREFERENCES: Mapping[str, Preference] = {
     "language": Preference("auto", _one_of("auto", "en", "ru")),
     "theme": Preference("auto", _one_of("auto", "light", "dark")),
     "tab": Preference(TABS[0], _one_of(*TABS)),
+    "model_section": Preference(MODEL_SECTIONS[0], _one_of(*MODEL_SECTIONS)),
     "chat_list": Preference(True, _flag),
     "system": Preference("", _text),
     "seed": Preference(-1, _whole(-1, (1 << 32) - 1)),

@@ -50,7 +50,7 @@ async def test_the_guide_suggests_downloads_goes_away_and_comes_again(site: Site
     await expect(page.locator("#downloads .job")).to_have_attribute("data-state", "done")
     assert (site.settings.model_dir[0] / f"First-{first.quantisation}.gguf").exists()
     await restarted(site, page)
-    await open_tab(page, "model")
+    await open_tab(page, "model-own")
     await expect(page.locator("#model .models")).to_contain_text("First")
     await expect(own).not_to_be_visible()
     await open_tab(page, "model-get")

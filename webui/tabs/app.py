@@ -76,6 +76,7 @@ def build_page_app(services: Services) -> App:
             "theme": kept["theme"],
             "tab": kept["tab"],
             "tabs": TABS,
+            "section": kept["model_section"],
             "chatList": kept["chat_list"],
             "words": words.starting_with("page."),
         }

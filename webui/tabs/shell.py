@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from webui.chosen import chain_problem
 from webui.runtime.session import ModelStatus
 from webui.services import Services
 from webui.tabs.asking import Answer, Asked, server_function
 from webui.tabs.pieces import StatusLine
 from webui.tabs.words import Words
 
-_KEPT = frozenset({"language", "theme", "hint_seen", "tab", "chat_list"})
+_KEPT = frozenset({"language", "theme", "hint_seen", "tab", "model_section", "chat_list"})
 
 
 class Shell:
@@ -53,6 +54,9 @@ class Shell:
                 notices.append(words(moved, name=kept.set_aside.name))
             if kept.ignored:
                 notices.append(words(lost, names=", ".join(kept.ignored)))
+        chain = chain_problem(services.preferences)
+        if chain is not None:
+            notices.append(words("notice.chain_problem", reason=words.problem(chain.code, chain.message, chain.values)))
         order = services.fallback_settings.problem
         if order is not None:
             reason = words.problem(order.code, order.message, order.values)

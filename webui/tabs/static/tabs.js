@@ -1,4 +1,5 @@
-// Which tab is open is kept, so that a reload or a new visit comes back to it; a link to a chat opens Chat.
+// Which tab is open is kept, and which section of Model, so that a reload or a new visit comes back to it; a link to a
+// chat opens Chat.
 "use strict";
 (() => {
   const strip = "#tabs > .tab-wrapper";
@@ -16,7 +17,18 @@
   });
   watcher.observe(page, { childList: true, subtree: true });
 
+  // The sections are made when Model is opened for the first time.
+  let section = Lab.start.section;
+  const sections = new MutationObserver(() => {
+    if (!document.querySelector("#model-tabs [role=tab][id]")) return;
+    sections.disconnect();
+    if (document.getElementById(`tab-model-${section}-button`)?.getAttribute("aria-selected") === "false") Lab.openTab(`model-${section}`);
+  });
+  sections.observe(page, { childList: true, subtree: true });
+
   document.addEventListener("click", ({ target }) => {
+    const part = target.closest?.("#model-tabs > .tab-wrapper [role=tab]")?.id.match(/^tab-model-(\w+)-button$/)?.[1];
+    if (part && part !== section) Lab.keep({ model_section: (section = part) });
     const button = target.closest?.(`${strip} [role=tab]`);
     const name = Lab.start.tabs.find((tab) => button?.id === `tab-${tab}-button`);
     if (!name || name === open) return;
