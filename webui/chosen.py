@@ -24,6 +24,15 @@ def chosen_chain(preferences: Preferences) -> tuple[Step, ...]:
         return BALANCED
 
 
+def chain_problem(preferences: Preferences) -> BadValue | None:
+    """Why the kept chain is not the one in force."""
+    try:
+        Chain.parse(preferences["chain"])
+    except BadValue as problem:
+        return problem
+    return None
+
+
 def keep_chain(preferences: Preferences, steps: Iterable[Any]) -> Chain:
     """Check a whole chain, then keep it; a bad value changes nothing. Balanced is kept as nothing at all."""
     chain = Chain.parse(steps)

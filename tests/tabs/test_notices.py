@@ -51,6 +51,15 @@ def test_damaged_files_are_named_on_the_page(tmp_path: Path, language: str) -> N
     assert len(notices(tmp_path, language)) == 1, "set aside once, and the YAML is still damaged"
 
 
+def test_a_chain_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    kept = '{"version": 1, "chain": [["min_p", {"min_p": 7}]]}'
+    (tmp_path / "settings.json").write_text(kept, encoding="utf-8")
+    (told,) = notices(tmp_path, "en")
+    assert "Balanced" in told and "min_p" in told
+    (told,) = notices(tmp_path, "ru")
+    assert "действует Balanced" in told
+
+
 def test_a_reply_says_who_did_not_answer() -> None:
     values = {"name": "big", "seconds": "5"}
     miss = {"model": "big", "code": "over_time", "message": "big gave no token within 5 seconds.", "values": values}

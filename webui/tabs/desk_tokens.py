@@ -54,19 +54,23 @@ class TokensPanel:
     async def _read(self, text: str, more: str, request: gr.Request) -> Frame:
         words = words_for(self._services, request)
         try:
-            return await self._show(words, text + more)
+            return await self._show(words, text, more)
         except WebUIError as error:
             return self._problem(words, error)
 
-    async def _show(self, words: Words, text: str) -> Frame:
+    async def _show(self, words: Words, prompt: str, reply: str) -> Frame:
         models = self._services.models
-        info = self._info()
+        info, text = self._info(), prompt + reply
         tokens = await models.tokenize(text, add_bos=True) if text else []
+        written = _shared(await models.tokenize(prompt, add_bos=True), tokens) if reply else len(tokens)
         shown = tokens[-MOST_TOKENS:]
         pieces = await models.pieces(shown)
         first = len(tokens) - len(shown)
         hint = words("desk.tokens.last", n=len(shown)) if first else words("desk.tokens.how")
-        items = [{"text": piece, "id": token} for piece, token in zip(pieces, shown, strict=True)]
+        items = [
+            {"text": piece, "id": token, "drawn": first + place >= written}
+            for place, (piece, token) in enumerate(zip(pieces, shown, strict=True))
+        ]
         return {
             self._line: {"text": hint if tokens else words("desk.tokens.empty"), "problem": False},
             self._meter: _meter(words, len(tokens), info.n_ctx),
@@ -137,6 +141,12 @@ class TokensPanel:
     def _problem(self, words: Words, error: WebUIError) -> Frame:
         said = {"text": words.problem(error.code, error.message, error.values), "problem": True}
         return {self._line: said, self._meter: None, self._strip: None, self._bars: None, self._seen: ()}
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens at the beginning of both are the same."""
+    places = (place for place, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
+    return next(places, min(len(one), len(other)))
 
 
 def _rows(words: Words, found: Token) -> list[Row]:

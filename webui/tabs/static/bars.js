@@ -20,8 +20,8 @@
         el("span.rank", { "aria-hidden": "true", text: String(n + 1) }),
         el("span.token", { "aria-hidden": "true" }, Lab.visible(item.text)),
         el("span.tracks", { "aria-hidden": "true" }, el("i.raw", { style: width(item.raw) }), el("i.final", { style: width(item.final) })),
-        el("span.number", { "aria-hidden": "true", text: percent(item.raw) }),
-        el("span.number.final", { "aria-hidden": "true", text: item.cut ? "–" : percent(item.final) }),
+        el("span.number.share", { "aria-hidden": "true", text: percent(item.raw) }),
+        el(item.cut ? "span.number.final" : "span.number.final.share", { "aria-hidden": "true", text: item.cut ? "–" : percent(item.final) }),
         el("span.fate", { "aria-hidden": "true", text: item.chosen ? `◆ ${t("bars.chosen")}` : item.cut }),
         el("span.sr", { text: spoken }));
     };

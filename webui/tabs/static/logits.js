@@ -247,7 +247,8 @@ Lab.logits.prompt = ({ state, w, move }, text) => {
     ...["", "chat", "default", "notebook"].map((source) => el("option", { value: source, text: w(source ? `from.${source}` : "from") })));
   const note = el("p.note", {});
   const tools = el("div.tools", {}, go, from);
-  const root = el("form.prompt", { autocomplete: "off" }, field, tools, note);
+  const reading = el("span.reading", { text: w("reading"), "aria-hidden": "true" });
+  const root = el("form.prompt", { autocomplete: "off" }, el("div.field", {}, field, reading), tools, note);
   let touched = false;
 
   function grow() {
