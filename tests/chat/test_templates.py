@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webui.chat.sandbox import TemplateFailed, run
-from webui.chat.templates import CHATML, render
+from webui.chat.templates import CHATML, read_shipped, render, shipped
 from webui.types import Message
 
 SYSTEM, USER, REPLY = Message("system", "Be brief."), Message("user", "Hi"), Message("assistant", "Hello")
@@ -40,6 +40,40 @@ def test_neighbours_of_one_role_are_joined_only_where_the_template_insists() -> 
     chat = [SYSTEM, USER, USER, REPLY, USER]
     assert render(chat, ALTERNATING, bos="", eos="") == "<user>Be brief.\n\nHi\n\nHi<assistant>Hello<user>Hi<assistant>"
     assert render([USER, USER], CHATML, bos="", eos="").count("<|im_start|>user") == 2
+
+
+@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize(
+    "roles",
+    [
+        ("system", "assistant", "user"),
+        ("assistant", "user"),
+        ("user", "assistant", "system", "user"),
+        ("system", "system", "user"),
+        ("system", "user", "user", "assistant", "assistant", "user"),
+        ("system",),
+    ],
+    ids="-".join,
+)
+def test_every_shipped_template_takes_chats_as_people_have_them(name: str, roles: tuple[str, ...]) -> None:
+    """A character that greets first, a word from the system in between, two in a row: nothing refused, lost or turned
+    round."""
+    chat = [{"role": role, "content": f"said-{place}"} for place, role in enumerate(roles)]
+    text = render(chat, read_shipped(name), bos="<s>", eos="</s>")
+    places = [text.find(f"said-{place}") for place in range(len(roles))]
+    assert min(places) >= 0
+    spoken = [place for place, role in zip(places, roles, strict=True) if role != "system"]
+    assert spoken == sorted(spoken)
+    leading = [place for place, role in zip(places, roles, strict=True) if role == "system"]
+    assert leading == sorted(leading)
+
+
+def test_a_greeting_where_the_user_must_begin() -> None:
+    chat = [Message("system", "Be shy."), REPLY, USER]
+    assert render(chat, read_shipped("gemma-2"), bos="", eos="") == (
+        "<start_of_turn>user\nBe shy.<end_of_turn>\n<start_of_turn>model\nHello<end_of_turn>\n"
+        "<start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n"
+    )
 
 
 def test_what_no_variant_helps_is_said_in_the_templates_words() -> None:

@@ -54,7 +54,7 @@ def router(app: FastAPI) -> APIRouter:
     return routes
 
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 
 
 def page(schema: dict[str, Any]) -> str:
@@ -68,7 +68,9 @@ def page(schema: dict[str, Any]) -> str:
         'by their names; <a href="/openapi.json">openapi.json</a> has it all for programs.'
     )
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Sampler Lab API</title><style>{STYLE}</style>"
+        f"<!doctype html><html lang=en><meta charset=utf-8>"
+        "<meta name=viewport content='width=device-width, initial-scale=1'><link rel=icon href='data:,'>"
+        f"<title>Sampler Lab API</title><style>{STYLE}</style>"
         f"<h1>Sampler Lab API</h1><p>{intro}</p><p><label>API key, if the server has one: "
         f"<input id=key type=password></label></p>{''.join(parts)}<script>{SCRIPT}</script></html>"
     )

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from webui.errors import BadValue, Busy, LoadFailed, NoModel, Overloaded, WebUIError
+from webui.errors import BadValue, Busy, ContextExceeded, LoadFailed, NoModel, Overloaded, WebUIError
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,11 @@ class ApiError(HTTPException):
 def describe(error: WebUIError) -> tuple[int, dict[str, Any]]:
     """Status and error object for one of our own failures."""
     status, kind, code = _place(error)
-    return status, {"message": error.message, "type": kind, "param": error.param, "code": code}
+    message = error.message
+    if isinstance(error, ContextExceeded) and "n_ctx" in error.values:
+        # OpenAI's own words, which tools look for to shorten a chat by themselves.
+        message = f"This model's maximum context length is {error.values['n_ctx']} tokens. {message}"
+    return status, {"message": message, "type": kind, "param": error.param, "code": code}
 
 
 def _place(error: WebUIError) -> tuple[int, str, str | None]:

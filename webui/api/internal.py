@@ -10,9 +10,9 @@ from webui.api.body import StrictRoute
 from webui.api.choosing import chosen, model_of
 from webui.api.distribution import chain_over, next_tokens, scores
 from webui.api.errors import ApiError
+from webui.api.fitting import fitted
 from webui.api.generations import Generations
 from webui.api.loading import adapters_of, load_model, set_adapters
-from webui.api.messages import render_chat
 from webui.api.schemas import (
     AdaptersBody,
     ChainBody,
@@ -39,7 +39,8 @@ def router(services: Services, generations: Generations) -> APIRouter:
     async def chat_prompt(body: ChatBody) -> dict[str, str]:
         async with chosen(services, body.model) as models:
             info = await model_of(models)
-        return {"prompt": (await render_chat(body, info, services.settings.data_dir)).text}
+            rendered, _ = await fitted(models, body, info, services.settings.data_dir)
+        return {"prompt": rendered.text}
 
     @routes.post("/stop-generation", summary="Stop everything the API is generating")
     async def stop_generation() -> str:

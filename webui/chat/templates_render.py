@@ -35,7 +35,8 @@ def render(
     **extra: Any,
 ) -> str:
     """The prompt for these messages. A template without a system role gets the system text in front of the first
-    user message; one that insists on alternating roles gets neighbours of one role joined.
+    user message; one that insists on alternating roles gets neighbours of one role joined, and a silent user before a
+    greeting.
 
     Takes at most MAX_SECONDS of processor time whatever the template does; `render_async` keeps even that off the loop.
     """
@@ -60,7 +61,9 @@ def render(
             return run(source, {**values, **without[1]})
 
     refusal: TemplateFailed | None = None
-    tries = [chat, fold_system(chat), join_neighbours(fold_system(chat)), join_neighbours(chat)]
+    led = _join_system(chat)
+    tries = [chat, led, fold_system(led), join_neighbours(fold_system(led)), join_neighbours(led)]
+    tries += [take_turns(led), fold_system(take_turns(led))]
     for number, variant in enumerate(tries):
         if number and variant in tries[:number]:
             continue
@@ -100,7 +103,7 @@ def fold_system(chat: Chat) -> Chat:
     system, rest = str(chat[0]["content"]), [dict(message) for message in chat[1:]]
     for message in rest:
         if message["role"] == "user" and isinstance(message["content"], str):
-            message["content"] = f"{system}\n\n{message['content']}" if system else message["content"]
+            message["content"] = "\n\n".join(part for part in (system, message["content"]) if part)
             return rest
     return [{"role": "user", "content": system}, *rest]
 
@@ -118,12 +121,27 @@ def join_neighbours(chat: Chat) -> Chat:
     return joined
 
 
+def take_turns(chat: Chat) -> Chat:
+    """User and assistant by turns, the user first, as some models were trained: what the system says in between is the
+    user's, and where the assistant begins (a character's greeting) the user has said nothing before."""
+    lead, rest = (chat[:1], chat[1:]) if chat and chat[0]["role"] == "system" else ([], chat)
+    turns = [{**message, "role": "user"} if message["role"] == "system" else dict(message) for message in rest]
+    if turns and turns[0]["role"] == "assistant":
+        turns.insert(0, {"role": "user", "content": ""})
+    return join_neighbours([*lead, *turns])
+
+
+def _join_system(chat: Chat) -> Chat:
+    """Several system messages at the beginning as one."""
+    count = next((place for place, message in enumerate(chat) if message["role"] != "system"), len(chat))
+    return [*join_neighbours(chat[:count]), *chat[count:]]
+
+
 def _plain(message: Message | Mapping[str, Any]) -> dict[str, Any]:
     return {"role": message.role, "content": message.content} if isinstance(message, Message) else dict(message)
 
 
 def _has_system(chat: Chat, text: str) -> bool:
-    """Whether the system text arrived: some templates drop it without a word."""
-    if not chat or chat[0]["role"] != "system" or not isinstance(chat[0]["content"], str):
-        return True
-    return chat[0]["content"].strip() in text
+    """Whether what the system says arrived: some templates drop it without a word."""
+    said = [message["content"] for message in chat if message["role"] == "system"]
+    return all(content.strip() in text for content in said if isinstance(content, str))

@@ -160,8 +160,8 @@ def _in_words(chat: Messages, tools: Sequence[Mapping[str, Any]]) -> Messages:
             function = call["function"]
             made = json.dumps({"name": function["name"], "arguments": function["arguments"]}, ensure_ascii=False)
             content = f"{content}\n<tool_call>\n{made}\n</tool_call>".lstrip("\n")
-        thoughts = {name: message[name] for name in ("reasoning_content", "thinking") if name in message}
-        said.append({"role": message["role"], "content": content, **thoughts})
+        told: dict[str, Any] = {name: message[name] for name in ("reasoning_content", "thinking") if name in message}
+        said.append({"role": message["role"], "content": content, **told})
     if tools:
         listed = "\n".join(json.dumps(tool.get("function", tool), ensure_ascii=False) for tool in tools)
         teaching = TEACHING.format(tools=listed)
