@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from gradio import Request
@@ -25,6 +26,25 @@ def words_for(services: Services, request: Request) -> Words:
 def asks_of(owner: object) -> Mapping[str, Ask]:
     """All methods called _ask_<name>, by name."""
     return {name.removeprefix("_ask_"): getattr(owner, name) for name in dir(owner) if name.startswith("_ask_")}
+
+
+async def unless_left(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """An answer that is only looked at: when its page is closed or loaded again meanwhile, nothing works for it any
+    more."""
+
+    async def left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(left())
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+    return {} if task.cancelled() else task.result()
 
 
 async def answer(asks: Mapping[str, Ask], words: Words, asked: Any) -> Answer:

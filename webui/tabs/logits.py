@@ -28,7 +28,7 @@ from webui.lab.picture import Order, picture
 from webui.samplers import BALANCED, Chain
 from webui.services import Services
 from webui.tabs import logits_answers as tell
-from webui.tabs.asking import Answer, Asked, answer, asks_of, number, text, words_for
+from webui.tabs.asking import Answer, Asked, answer, asks_of, number, text, unless_left, words_for
 from webui.tabs.declared import tell_samplers
 from webui.tabs.logits_looks import Look, Looks
 from webui.tabs.pieces import Piece
@@ -324,7 +324,9 @@ def server_function(services: Services, server: LogitsServer) -> Callable[..., A
     asks = asks_of(server)
 
     async def logits(asked: dict[str, Any], request: Request) -> str:
-        told = await answer(asks, words_for(services, request), asked)
+        work = answer(asks, words_for(services, request), asked)
+        reads = isinstance(asked, dict) and asked.get("ask") == "look"
+        told = await (unless_left(request, work) if reads else work)
         return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode()
 
     return logits
