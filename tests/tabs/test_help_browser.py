@@ -114,6 +114,10 @@ async def test_what_opens_is_open_to_a_screen_reader(site: Site, visit: Visit, d
     await open_tab(page, "model")
     await page.wait_for_timeout(500)
     found["model"] = await with_all_open(page, "model")
+    for section in ("model-get", "model-quantise", "model-fallback"):
+        await open_tab(page, section)
+        await page.wait_for_timeout(500)
+        found[section] = await with_all_open(page, section)
     await page.evaluate("() => Lab.look({ prompt: 'one two three' })")
     await page.wait_for_selector(".piece-logits.looked:not(.moving)")
     await page.click("#logits-funnel .stage[data-name=top_k] .name")
