@@ -293,7 +293,15 @@ async def test_draws_come_near_the_probabilities_and_the_seed_repeats_them(site:
         for row in await rows.all()
     }
     assert again == counts
+    drawn = await page.locator("#logits-drawn .first").get_attribute("data-token")
+    marked = page.locator("#logits-bars .bar.is-chosen")
+    if any(bar["token"] == int(drawn or -1) for bar in await bars(page)):
+        assert await marked.evaluate_all("nodes => nodes.map((node) => node.dataset.token)") == [drawn]
+        await expect(marked.locator(".fate")).to_have_text("◆ drawn")
+    else:
+        await expect(page.locator("#logits-bars .others .fate")).to_contain_text("◆ ")
     await slide(page, "temperature", 1.5)
+    await expect(marked).to_have_count(0)
     await expect(page.locator("#logits-draws")).to_have_class("draws card stale")
 
 
@@ -321,6 +329,17 @@ async def test_a_walk_goes_on_back_and_branches(site: Site, page: Page) -> None:
     await expect(steps).to_have_count(1)
     await page.locator("#logits-bars .bar .token").nth(2).click()
     await expect(page.locator("#logits-branches li")).to_have_count(2)
+    marks = page.locator("#logits-bars .bar.is-chosen")
+    await page.keyboard.press("Alt+ArrowLeft")
+    await expect(steps).to_have_count(1)
+    await expect(marks).to_have_count(2)
+    await expect(marks.first.locator(".fate")).to_have_text("◇ taken by you")
+    await page.keyboard.press("Alt+ArrowRight")
+    await expect(steps).to_have_count(2)
+    await page.keyboard.press("Alt+ArrowRight")
+    await expect(page.locator("#logits-strip .step.drawn")).to_have_count(1)
+    await page.keyboard.press("Alt+ArrowLeft")
+    await expect(marks.locator(".fate")).to_have_text(["◆ drawn"])
     await page.locator("#logits-branches li").first.locator(".step").last.click()
     await expect(steps).to_have_count(2)
     await slide(page, "min_p", 0.3)

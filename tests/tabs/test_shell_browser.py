@@ -261,6 +261,8 @@ async def test_shortcuts(site: Site, page: Page) -> None:
     await expect(page.locator("#model")).to_be_visible()
     await page.keyboard.press("?")
     await expect(page.locator("#shortcuts")).to_be_visible()
+    letters = await page.evaluate("getComputedStyle(document.querySelector('#shortcuts dd')).fontFamily")
+    assert letters.startswith('"IBM Plex Sans"')
     await page.keyboard.press("Escape")
     await expect(page.locator("#shortcuts")).to_have_count(0)
     await page.keyboard.press("Alt+1")
@@ -346,6 +348,8 @@ async def test_under_a_text_are_its_tokens_and_what_else_could_have_stood_there(
     await expect(tokens.last).to_be_visible()
     shown = "".join(await tokens.all_inner_texts()).replace("·", " ")
     assert shown.endswith("The rain falls down")
+    written = await page.locator("#default-tokens-strip .token.drawn").all_inner_texts()
+    assert "".join(written).replace("·", " ") == " down", "what the model wrote is marked"
     count = await tokens.count()
     await expect(page.locator("#default-tokens-meter .meter-text")).to_have_text(f"{count} of 256 tokens")
     await tokens.last.click()
