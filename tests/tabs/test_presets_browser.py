@@ -74,3 +74,38 @@ async def test_a_sillytavern_preset_is_imported_and_used(site: Site, page: Page)
     assert values["temperature"]["temperature"] == 1.17
     assert values["top_p"]["top_p"] == 0.5
     assert "top_k" not in values
+
+
+async def test_a_stage_is_moved_by_its_handle_and_added_where_it_belongs(site: Site, page: Page) -> None:
+    await parameters(page)
+    rows = page.locator("#tab-parameters .piece-chain .stage")
+    before = [name for name, _ in in_force(site)]
+    handle = page.locator("#tab-parameters .stage[data-name=top_k] .handle")
+    box = await handle.bounding_box()
+    target = await page.locator("#tab-parameters .stage[data-name=top_p]").bounding_box()
+    assert box and target
+    await page.mouse.move(box["x"] + 5, box["y"] + 10)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + 5, target["y"] + target["height"] * 0.8, steps=8)
+    await page.mouse.up()
+    moved = [name for name in before if name != "top_k"]
+    moved.insert(moved.index("top_p") + 1, "top_k")
+    await expect(page.locator("#tab-parameters .stage[data-name=top_k] .handle")).to_be_focused()
+    for _ in range(50):
+        if [name for name, _ in in_force(site)] == moved:
+            break
+        await page.wait_for_timeout(50)
+    assert [name for name, _ in in_force(site)] == moved
+    await page.select_option("#tab-parameters .piece-chain .foot select", "logit_bias")
+    await expect(rows.first).to_have_attribute("data-name", "logit_bias")
+    count = await rows.count()
+    await page.fill("#tab-parameters .stage[data-name=logit_bias] input", "198: -5, 220: 3")
+    await page.keyboard.press("Tab")
+    for _ in range(50):
+        if in_force(site)[0][0] == "logit_bias":
+            break
+        await page.wait_for_timeout(50)
+    assert in_force(site)[0] == ("logit_bias", {"logit_bias": {198: -5.0, 220: 3.0}})
+    await page.select_option("#tab-parameters .piece-chain .foot select", "dry")
+    await expect(page.locator("#tab-parameters .stage[data-name=dry]")).to_have_class("stage")
+    assert await rows.count() == count, "it was there, but off"
