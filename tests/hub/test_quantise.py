@@ -59,6 +59,9 @@ def test_choices_in_order_with_sizes_and_warnings(starter: ModelEntry) -> None:
     sizes = [choice.size for choice in choices(starter)]
     assert sizes == sorted(sizes, reverse=True)
     assert by_name["Q8_0"].advice == "larger"
+    assert by_name["Q2_K"].size == pytest.approx(88_201_792, rel=0.05), (
+        "as measured: most of its rows are no whole blocks"
+    )
     assert by_name["Q3_K_M"].advice == "twice"
     assert by_name["IQ2_XXS"].needs_matrix and not by_name["Q4_K_M"].needs_matrix
     assert by_name["Q4_K_M"].in_words("ru")
@@ -92,6 +95,8 @@ async def test_a_smaller_version_is_made_and_can_be_compared(
     (made,) = Library([tmp_path / "models"], starter=False).scan()
     assert made.loadable and made.facts is not None and made.facts.quantisation == "Q4_0"
     assert made.size_bytes == view.size_after < view.size_before
+    expected = next(choice.size for choice in choices(starter) if choice.name == "Q4_0")
+    assert made.size_bytes == pytest.approx(expected, rel=0.05)
     with pytest.raises(WebUIError) as caught:
         await quantiser.start(starter, "Q4_0")
     assert caught.value.code == "hub_exists"

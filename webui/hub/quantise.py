@@ -26,6 +26,7 @@ from typing import Any, Literal
 from webui.errors import BadValue, Busy
 from webui.files import safe_child
 from webui.hub.errand import Progress, run_errand
+from webui.hub.facts import ModelFacts
 from webui.hub.faults import DiskFull, Exists, NotWritten
 from webui.hub.gguf import Header, read_header
 from webui.hub.imatrix import read_matrix
@@ -87,7 +88,7 @@ def choices(entry: ModelEntry) -> tuple[TypeChoice, ...]:
     found = []
     for name in sorted(_NUMBERS.keys() - _SPECIAL, key=lambda name: -BITS[name]):
         bits = BITS[name]
-        size = round(facts.parameters * bits / 8)
+        size = expected_size(facts, name)
         advice: Literal["good", "larger", "twice", "poor"] = "good"
         if bits >= facts.bits_per_weight * 0.97:
             advice = "larger"
@@ -96,7 +97,37 @@ def choices(entry: ModelEntry) -> tuple[TypeChoice, ...]:
         elif bits < 3.4:
             advice = "poor"
         found.append(TypeChoice(name, bits, size, name in NEED_MATRIX, advice))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda choice: -choice.size))
+
+
+def expected_size(facts: ModelFacts, name: str) -> int:
+    """About how many bytes the weights will take. llama.cpp keeps the output finer than the rest, and gives rows that
+    are not whole blocks of 256 the next finer type with blocks of 32: both count much in small models."""
+    bits = BITS[name]
+    if bits >= BITS["Q8_0"]:
+        return round(facts.parameters * bits / 8)
+    in_blocks = facts.embedding % 256 == 0
+    output = min(facts.parameters, facts.vocabulary * facts.embedding)
+    rest = facts.parameters - output
+    down = min(rest, facts.layers * facts.embedding * facts.feed_forward) if facts.feed_forward % 256 == 0 else 0
+    narrow = 0 if in_blocks or name in _SMALL_BLOCKS else rest - down
+    finer = next(fallback for least, fallback in _FINER if bits >= least)
+    total = (
+        output * (max(bits, BITS["Q6_K"]) if in_blocks else BITS["Q8_0"])
+        + narrow * max(bits, finer)
+        + (rest - narrow) * bits
+    )
+    return round(total / 8)
+
+
+_SMALL_BLOCKS = frozenset({"Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL"})
+_FINER = (
+    (BITS["Q6_K"], BITS["Q8_0"]),
+    (BITS["Q5_K_S"], BITS["Q5_1"]),
+    (BITS["Q4_K_S"], BITS["Q5_0"]),
+    (0.0, BITS["IQ4_NL"]),
+)
+"""What rows that do not fit get instead, by the bits of the type that was chosen."""
 
 
 class Quantiser(WatchedJob[QuantiseView]):
