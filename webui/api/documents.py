@@ -15,7 +15,8 @@ summary { cursor: pointer; padding: .4rem 0; } summary b { display: inline-block
 code, pre, textarea { font: 13px/1.4 ui-monospace, monospace; }
 pre, textarea { width: 100%; box-sizing: border-box; background: #8881; border: 1px solid #8884; padding: .6rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; } table { border-collapse: collapse; }
-td { padding: .1rem .8rem .1rem 0; vertical-align: top; } button { padding: .3rem 1rem; margin: .4rem 0; }
+td { padding: .1rem .8rem .1rem 0; vertical-align: top; overflow-wrap: anywhere; }
+button { padding: .3rem 1rem; margin: .4rem 0; }
 @media (prefers-color-scheme: dark) { body { background: #111; color: #ddd; } textarea { color: inherit; } }
 """
 

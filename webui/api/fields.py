@@ -111,10 +111,10 @@ _BIASES: dict[str, Any] = {
     "propertyNames": {"pattern": r"^[0-9]{1,9}$"},
     "maxProperties": 1024,
 }
-_BIAS_SCHEMA: dict[str, Any] = {"anyOf": [_BIASES, {"type": "null"}]}
+BIAS_SCHEMA: dict[str, Any] = {"anyOf": [_BIASES, {"type": "null"}]}
 
 PromptField = Annotated[Prompts, BeforeValidator(read_prompts), WithJsonSchema(_PROMPT_SCHEMA)]
 InputField = Annotated[Prompts, BeforeValidator(read_inputs), WithJsonSchema(_INPUT_SCHEMA)]
 StopField = Annotated[tuple[str, ...], BeforeValidator(read_stops), WithJsonSchema(_STOP_SCHEMA)]
 TextsField = Annotated[tuple[str, ...], BeforeValidator(read_texts), WithJsonSchema(_TEXTS_SCHEMA)]
-BiasField = Annotated[dict[str, float], BeforeValidator(read_bias), WithJsonSchema(_BIAS_SCHEMA)]
+BiasField = Annotated[dict[str, float], BeforeValidator(read_bias), WithJsonSchema(BIAS_SCHEMA)]

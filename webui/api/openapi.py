@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from webui.api.fields import BIAS_SCHEMA
 from webui.api.shapes import ANSWERS, COMPONENTS, FLAG, NUMBER, TEXT, Schema
 from webui.samplers.declare import Param
 from webui.samplers.foreign import field_params
+from webui.samplers.registry import SAMPLERS
 
 NO_EFFECT = "accepted; what it asks for is named in not_applied"
 _NAMES: Schema = {"anyOf": [TEXT, {"type": "array", "items": TEXT}]}
@@ -29,6 +31,8 @@ _SWITCHES: Mapping[str, tuple[Schema, str]] = {
     "penalty_alpha": (NUMBER, NO_EFFECT),
 }
 """Fields that change the chain and are no sampler's parameter."""
+
+_IDS = r"^[0-9]{1,9}(, ?[0-9]{1,9})*$|^$"
 
 _TAKES_SAMPLERS = ("CompletionBody", "ChatBody", "InfillBody", "LogitsBody", "MessagesBody")
 
@@ -52,8 +56,9 @@ def description(app: FastAPI) -> Schema:
     parts.pop("ValidationError", None)
     parts.update(COMPONENTS)
     fields = sampler_fields()
+    chain = {**parts["ChatBody"]["properties"]["chain"], **_chain()}
     for name in _TAKES_SAMPLERS:
-        parts[name]["properties"] = {**parts[name]["properties"], **fields}
+        parts[name]["properties"] = {**fields, **parts[name]["properties"], "chain": chain}
     for path, methods in schema["paths"].items():
         for operation in methods.values():
             operation["responses"] = _responses(path, operation, parts)
@@ -80,12 +85,25 @@ def _kind(param: Param) -> Schema:
     number_of_token: Schema = {"type": "integer", "minimum": 0}
     kinds: dict[str, Schema] = {
         "bool": FLAG,
-        "tokens": {"anyOf": [TEXT, {"type": "array", "items": number_of_token}]},
+        "tokens": {"anyOf": [{**TEXT, "pattern": _IDS}, {"type": "array", "items": number_of_token}]},
         "texts": {"anyOf": [TEXT, {"type": "array", "items": TEXT}]},
-        "sequences": {"type": "array", "items": {"type": "array", "minItems": 2, "maxItems": 2}},
-        "biases": {"anyOf": [{"type": "object", "additionalProperties": NUMBER}, {"type": "array"}]},
+        "sequences": {
+            "type": "array",
+            "items": _pair({"type": "array", "items": number_of_token, "minItems": 1}, NUMBER),
+        },
+        "biases": BIAS_SCHEMA,
     }
     return kinds.get(param.kind, TEXT)
+
+
+def _chain() -> Schema:
+    """The whole chain: pairs of a sampler's name and its values."""
+    step = _pair({"enum": list(SAMPLERS)}, {"type": "object"})
+    return _or_null({"type": "array", "items": step, "maxItems": 64})
+
+
+def _pair(first: Schema, second: Schema) -> Schema:
+    return {"type": "array", "prefixItems": [first, second], "minItems": 2, "maxItems": 2}
 
 
 def _or_null(kind: Schema) -> Schema:
