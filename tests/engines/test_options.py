@@ -61,7 +61,7 @@ def test_everything_at_once(starter_path: Path, params: Params) -> None:
         "kv_type": "q8_0",
         "flash_attention": "on",
         "extra_buffers": "off",
-        "mmap": False,
+        "mmap": "off",
         "offload_kv": False,
         "main_gpu": 0,
         "tensor_split": [3, 1],
@@ -83,8 +83,8 @@ def test_everything_at_once(starter_path: Path, params: Params) -> None:
     engine.close()
 
 
-@pytest.mark.parametrize(("mmap", "mlock"), [(True, False), (True, True), (False, True), (False, False)])
-def test_where_the_weights_lie(starter_path: Path, mmap: bool, mlock: bool) -> None:
+@pytest.mark.parametrize(("mmap", "mlock"), [("on", False), ("on", True), ("off", True), ("off", False)])
+def test_where_the_weights_lie(starter_path: Path, mmap: str, mlock: bool) -> None:
     engine = opened(starter_path, {"mmap": mmap, "mlock": mlock})
     maps = Path("/proc/self/maps").read_text()
     locked = next(
@@ -93,7 +93,7 @@ def test_where_the_weights_lie(starter_path: Path, mmap: bool, mlock: bool) -> N
     engine.close()
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     allowed = os.geteuid() == 0 or limit == resource.RLIM_INFINITY or limit > 200 << 20
-    assert (starter_path.name in maps) == mmap
+    assert (starter_path.name in maps) == (mmap == "on")
     assert (locked > 50_000) == (mlock and allowed), "in kB; the file has 90 MB"
 
 
@@ -104,6 +104,6 @@ def test_as_many_conversations_as_fit_beside_the_weights(
     """One of 2 048 tokens takes 45 MB, the weights 92 MB; half of what is left is others'."""
     with monkeypatch.context() as patch:
         patch.setattr(llamacpp_open.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
-        engine = opened(starter_path, {}, n_ctx=2048, slots=0)
+        engine = opened(starter_path, {"mmap": "on"}, n_ctx=2048, slots=0)
     assert engine.info.slots == slots
     engine.close()
