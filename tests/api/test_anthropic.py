@@ -47,7 +47,7 @@ def test_anthropic_prefill_prompt_length_and_structured_output(server: Server, h
         data = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
     usage = data[0]["message"]["usage"]
     assert usage["input_tokens"] + usage["cache_read_input_tokens"] == before
-    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    schema: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     schema["additionalProperties"] = False
     wish = {"output_config": {"format": {"type": "json_schema", "schema": schema}, "effort": "max"}}
     answer = http.post("/v1/messages", json={**ASK, **wish})
