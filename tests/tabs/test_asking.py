@@ -60,7 +60,23 @@ async def test_a_prompt_is_read_no_further_for_a_page_that_was_left(tmp_path: Pa
     slow.may_end.set()
     answer = await asyncio.wait_for(told, 10)
     assert slow.broken_off == (ask == "look")
-    assert (answer == "{}") == (ask == "look")
+    assert (answer == '{"stopped":true}') == (ask == "look")
+
+
+async def test_a_look_that_is_called_off_is_read_no_further_and_no_other(tmp_path: Path) -> None:
+    page = Page(tmp_path)
+    slow, visitor = Slow(page), Visitor()
+    logits = server_function(SimpleNamespace(preferences={"language": "en"}), page.server)  # type: ignore[arg-type]
+    asked = {**page.state, "ask": "look", "prompt": "long", "ticket": "mine"}
+    told = asyncio.ensure_future(logits(asked, visitor))  # type: ignore[arg-type]
+    await asyncio.wait_for(slow.began.wait(), 10)
+    assert await page.ask("stop", ticket="another") == {}
+    await asyncio.sleep(0.05)
+    assert not told.done()
+    assert await page.ask("stop", ticket="mine") == {}
+    assert await asyncio.wait_for(told, 10) == '{"stopped":true}' and slow.broken_off
+    slow.may_end.set()
+    assert (await page.ask("look", prompt="next"))["prompt"] == "next"
 
 
 async def test_a_page_that_stays_gets_its_answer(tmp_path: Path) -> None:

@@ -28,23 +28,25 @@ def asks_of(owner: object) -> Mapping[str, Ask]:
     return {name.removeprefix("_ask_"): getattr(owner, name) for name in dir(owner) if name.startswith("_ask_")}
 
 
-async def unless_left(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """An answer that is only looked at: when its page is closed or loaded again meanwhile, nothing works for it any
-    more."""
+async def unless_left(request: Request, work: Coroutine[Any, Any, Answer], unwanted: asyncio.Event) -> Answer:
+    """An answer that is only looked at: when its page is closed or loaded again meanwhile, or says that it is not
+    wanted, nothing works for it any more."""
 
     async def left() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(left())
+    task = asyncio.ensure_future(work)
+    ends = [asyncio.ensure_future(left()), asyncio.ensure_future(unwanted.wait())]
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, *ends), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        gone.cancel()
+        for end in ends:
+            end.cancel()
         if not task.done():
             task.cancel()
             await asyncio.wait((task,))
-    return {} if task.cancelled() else task.result()
+    return {"stopped": True} if task.cancelled() else task.result()
 
 
 async def answer(asks: Mapping[str, Ask], words: Words, asked: Any) -> Answer:

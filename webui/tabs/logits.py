@@ -7,7 +7,7 @@ one small question without a model call. Everything is worked out in webui.lab.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -69,6 +69,7 @@ class LogitsServer:
         self._services = services
         self._models = services.models
         self._looks = looks or Looks(services.models)
+        self._reading: dict[str, asyncio.Event] = {}
 
     async def _ask_open(self, words: Words, asked: Asked) -> Answer:
         """What the page needs once: words, samplers, the chain Chat uses."""
@@ -110,6 +111,22 @@ class LogitsServer:
             raise BadValue("Write a prompt first.", param="prompt", code="empty_prompt")
         look = await self._looks.read(prompt, add_bos=add_bos)
         return await self._position(words, {**asked, "look": look.id, "node": 0})
+
+    async def _ask_stop(self, words: Words, asked: Asked) -> Answer:
+        """Read a prompt no further: that of the look with this ticket."""
+        if unwanted := self._reading.get(str(asked.get("ticket"))):
+            unwanted.set()
+        return {}
+
+    async def looking(self, request: Request, asked: Asked, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """A look, which may take long, as long as somebody waits for it."""
+        ticket, unwanted = str(asked.get("ticket"))[:64], asyncio.Event()
+        self._reading[ticket] = unwanted
+        try:
+            return await unless_left(request, work, unwanted)
+        finally:
+            if self._reading.get(ticket) is unwanted:
+                del self._reading[ticket]
 
     async def _ask_see(self, words: Words, asked: Asked) -> Answer:
         """The same position with another chain, seed or view: no model call while its row is kept."""
@@ -326,7 +343,7 @@ def server_function(services: Services, server: LogitsServer) -> Callable[..., A
     async def logits(asked: dict[str, Any], request: Request) -> str:
         work = answer(asks, words_for(services, request), asked)
         reads = isinstance(asked, dict) and asked.get("ask") == "look"
-        told = await (unless_left(request, work) if reads else work)
+        told = await (server.looking(request, asked, work) if reads else work)
         return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode()
 
     return logits

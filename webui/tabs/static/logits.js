@@ -73,11 +73,13 @@ Lab.drawings.logits = async (root, { server }) => {
   async function move(question) {
     while (moving) await moving;
     root.classList.add("moving");
+    root.classList.toggle("reading", question.ask === "look");
     moving = ask({ ...view(), ...question });
     const answer = await moving;
     moving = null;
-    root.classList.remove("moving");
-    arrive(answer);
+    root.classList.remove("moving", "reading");
+    if (answer.stopped) tools.say(w("reading.stopped"));
+    else arrive(answer);
     return answer;
   }
 
@@ -238,7 +240,7 @@ Lab.logits.roving = (host, selector) => {
 };
 
 // The prompt, where it comes from, and what to do when there is no model.
-Lab.logits.prompt = ({ state, w, move }, text) => {
+Lab.logits.prompt = ({ state, w, ask, move }, text) => {
   const { el } = Lab;
   const field = el("textarea", { id: "logits-prompt", rows: "2", "aria-label": w("prompt"), placeholder: w("prompt"), spellcheck: "false" });
   field.value = text;
@@ -247,7 +249,8 @@ Lab.logits.prompt = ({ state, w, move }, text) => {
     ...["", "chat", "default", "notebook"].map((source) => el("option", { value: source, text: w(source ? `from.${source}` : "from") })));
   const note = el("p.note", {});
   const tools = el("div.tools", {}, go, from);
-  const reading = el("span.reading", { text: w("reading"), "aria-hidden": "true" });
+  const reading = el("div.reading", {}, el("span", { text: w("reading") }), el("button.link", { type: "button", text: w("stop"), title: w("reading.stop.help"), onclick: () => ask({ ask: "stop", ticket }) }));
+  let ticket = "";
   const root = el("form.prompt", { autocomplete: "off" }, el("div.field", {}, field, reading), tools, note);
   let touched = false;
 
@@ -264,8 +267,8 @@ Lab.logits.prompt = ({ state, w, move }, text) => {
   async function look({ prompt, source, message }) {
     touched = true;
     if (prompt !== undefined) { field.value = prompt; grow(); }
-    state.node = 0;
-    const answer = await move(source || message ? { ask: "look", source, message } : { ask: "look", prompt: field.value });
+    ticket = String(Math.random());
+    const answer = await move({ ask: "look", ticket, ...(source || message ? { source, message } : { prompt: field.value }) });
     if ((source || message) && answer.prompt !== undefined) { field.value = answer.prompt; grow(); }
   }
 
