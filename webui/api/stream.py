@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from webui.api.errors import ApiError, describe
+from webui.leaving import NotWanted, until_gone, while_wanted
 from webui.runtime.client import Generation, failure
 from webui.types import Event, Failed, Finished, Queued, Token
 
@@ -28,26 +29,12 @@ STUCK_SECONDS = 60.0
 _PING = b": still here\n\n"
 
 
-async def until_gone(receive: Receive) -> None:
-    """Returns when the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 async def while_here(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The answer to a single question; when the client leaves before it is there, nothing works for it any more."""
-    answer = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(until_gone(request.receive))
     try:
-        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        gone.cancel()
-        if not answer.done():
-            answer.cancel()
-            await asyncio.wait((answer,))
-    if answer.cancelled():
-        raise ApiError(499, "The client closed the connection.", code="client_gone")
-    return answer.result()
+        return await while_wanted(work, until_gone(request.receive))
+    except NotWanted:
+        raise ApiError(499, "The client closed the connection.", code="client_gone") from None
 
 
 class Answering:

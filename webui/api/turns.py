@@ -13,8 +13,9 @@ from webui.api.errors import ApiError
 from webui.api.generations import Generations
 from webui.api.prepare import Prepared, prepare
 from webui.api.schemas import ChatBody, CompletionBody, GenerationBody
-from webui.api.stream import Answering, until_gone
+from webui.api.stream import Answering
 from webui.errors import WebUIError
+from webui.leaving import until_gone
 from webui.runtime.client import Generation
 from webui.runtime.fallback import NobodyAnswered
 from webui.runtime.models import Models

@@ -9,6 +9,7 @@ from typing import Any
 from gradio import Request
 
 from webui.errors import BadValue, WebUIError
+from webui.leaving import NotWanted, until_gone, while_wanted
 from webui.services import Services
 from webui.tabs.words import Words, language_of
 
@@ -31,22 +32,10 @@ def asks_of(owner: object) -> Mapping[str, Ask]:
 async def unless_left(request: Request, work: Coroutine[Any, Any, Answer], unwanted: asyncio.Event) -> Answer:
     """An answer that is only looked at: when its page is closed or loaded again meanwhile, or says that it is not
     wanted, nothing works for it any more."""
-
-    async def left() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    task = asyncio.ensure_future(work)
-    ends = [asyncio.ensure_future(left()), asyncio.ensure_future(unwanted.wait())]
     try:
-        await asyncio.wait((task, *ends), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for end in ends:
-            end.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
-    return {"stopped": True} if task.cancelled() else task.result()
+        return await while_wanted(work, until_gone(request.receive), unwanted.wait())
+    except NotWanted:
+        return {"stopped": True}
 
 
 async def answer(asks: Mapping[str, Ask], words: Words, asked: Any) -> Answer:
