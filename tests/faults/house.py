@@ -283,11 +283,11 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def maps_file(process: psutil.Process, path: Path) -> bool:
-    """Whether a process has a file in its memory: for an engine, that it reads the model now."""
+def has_open(process: psutil.Process, path: Path) -> bool:
+    """Whether a process has a file open: for an engine, that it reads the model now."""
     try:
-        return str(path) in Path(f"/proc/{process.pid}/maps").read_text(errors="replace")
-    except OSError:
+        return str(path) in (file.path for file in process.open_files())
+    except psutil.Error:
         return False
 
 

@@ -11,7 +11,7 @@ from functools import partial
 import psutil
 
 from tests.faults.case import Case, must
-from tests.faults.house import MODEL, House, maps_file, refusal, wait_stopped
+from tests.faults.house import MODEL, House, has_open, refusal, wait_stopped
 
 WORDS = {
     "SIGSEGV": "invalid memory access",
@@ -62,7 +62,7 @@ def stop_while_loading(house: House, old: psutil.Process) -> psutil.Process:
     found: list[psutil.Process] = []
 
     def caught() -> bool:
-        found[:] = [worker for worker in house.workers() if worker != old and maps_file(worker, path)]
+        found[:] = [worker for worker in house.workers() if worker != old and has_open(worker, path)]
         return bool(found)
 
     assert house.until(caught), "no new engine opens the model"
