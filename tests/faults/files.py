@@ -80,6 +80,7 @@ def in_place(house: House) -> str:
     """The file of the loaded model is cut in place while it is mapped: the next look at it is a SIGBUS. What is started
     again is told what is wrong with the file."""
     path = house.models / f"{MODEL}.gguf"
+    house.load(mmap="on")
     try:
         with house.stream(house.question) as reply:
             reply.tokens(2)
