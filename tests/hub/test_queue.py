@@ -95,7 +95,7 @@ async def test_exl2_branch_and_lora_become_folders(downloads: Downloads, hub: Hu
     await downloads.add(await offer(hub, "maker/Tiny-LoRA"))
     await until(lambda: all(view.state == "done" for view in downloads.views()))
     kinds = {entry.name: (entry.kind, entry.loadable) for entry in Library([models], starter=False).scan()}
-    assert kinds == {"Tiny-exl2-4.0bpw": ("exl2", True), "Tiny-LoRA": ("lora", False)}
+    assert kinds == {"Tiny-exl2-4.0bpw": ("exl2", False), "Tiny-LoRA": ("lora", False)}
     assert not list(models.rglob("*.bin")) and not list(models.rglob("*.py"))
 
 
@@ -128,15 +128,18 @@ async def test_nothing_half_is_offered(downloads: Downloads, hub: Hub, fake: Fak
     fake.faults.seconds_a_block = 0.002
     await downloads.add(await offer(hub, "maker/Split-GGUF"))
     await downloads.add(await offer(hub, "maker/Tiny-exl2:4.0bpw"))
-    seen: set[tuple[str, bool]] = set()
+    seen: set[tuple[str, bool, str]] = set()
+
+    def scan() -> set[tuple[str, bool, str]]:
+        return {(entry.name, entry.loadable, str(entry.reason)) for entry in Library([models], starter=False).scan()}
 
     def finished() -> bool:
-        seen.update((entry.name, entry.loadable) for entry in Library([models], starter=False).scan())
+        seen.update(scan())
         return all(view.state == "done" for view in downloads.views())
 
     await until(finished, 40)
-    assert {name for name, loadable in seen if loadable} == {"Split-Q5_K_M", "Tiny-exl2-4.0bpw"}
-    assert all(loadable for name, loadable in seen if name == "Tiny-exl2-4.0bpw")
+    assert {name for name, _, _ in seen} == {"Split-Q5_K_M", "Tiny-exl2-4.0bpw"}
+    assert seen == scan(), "each is listed only once it is whole"
 
 
 async def test_pause_and_resume_send_only_the_rest(downloads: Downloads, hub: Hub, fake: FakeHub) -> None:
