@@ -104,6 +104,7 @@ def parent_killed(house: House) -> tuple[str, ...]:
             workers = other.workers()
             other.program.process.kill()
             must(gone(workers, 2), "the engine outlived the program by two seconds")
+            other.program.process.wait(10)
         answer = other.answer
         other.ready()
         must(other.answer == answer, "started again, it gives another reply")
