@@ -70,6 +70,10 @@ class ModelInfo:
     system_info: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def needs_bos(self, text: str) -> bool:
+        """Whether a token for the beginning goes before this text: not where it brings its own, as templates do."""
+        return self.add_bos and not (self.bos_token and text.startswith(self.bos_token))
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:

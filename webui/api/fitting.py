@@ -81,5 +81,5 @@ def _from(body: ChatBody, start: int) -> ChatBody:
 
 
 async def _fits(models: Models, rendered: Rendered, info: ModelInfo, room: int) -> bool:
-    bos = info.add_bos and not (info.bos_token and rendered.text.startswith(info.bos_token))
-    return surely_fits(rendered.text, room) or len(await models.tokenize(rendered.text, add_bos=bos)) <= room
+    text = rendered.text
+    return surely_fits(text, room) or len(await models.tokenize(text, add_bos=info.needs_bos(text))) <= room

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from webui.api.fields import BIAS_SCHEMA
-from webui.api.shapes import ANSWERS, COMPONENTS, FLAG, NUMBER, TEXT, Schema
+from webui.api.shapes import ANSWERS, COMPONENTS, FLAG, NUMBER, TEXT, Schema, or_null
 from webui.samplers.declare import Param
 from webui.samplers.foreign import field_params
 from webui.samplers.registry import SAMPLERS
@@ -66,14 +66,14 @@ def description(app: FastAPI) -> Schema:
 
 
 def sampler_fields() -> Schema:
-    """Every field a sampler answers to, by its proper name."""
-    switches = {name: {**_or_null(kind), "description": text} for name, (kind, text) in _SWITCHES.items()}
+    """Every field a sampler answers to, by its proper name; null is the same as leaving it out."""
+    switches = {name: {**or_null(kind), "description": text} for name, (kind, text) in _SWITCHES.items()}
     return {**{param.name: _field(param) for param in field_params()}, **switches}
 
 
 def _field(param: Param) -> Schema:
     others = f" (also {', '.join(param.aliases)})" if param.aliases else ""
-    return {**_or_null(_kind(param)), "description": param.help.en + others}
+    return {**or_null(_kind(param)), "description": param.help.en + others}
 
 
 def _kind(param: Param) -> Schema:
@@ -99,17 +99,11 @@ def _kind(param: Param) -> Schema:
 def _chain() -> Schema:
     """The whole chain: pairs of a sampler's name and its values."""
     step = _pair({"enum": list(SAMPLERS)}, {"type": "object"})
-    return _or_null({"type": "array", "items": step, "maxItems": 64})
+    return or_null({"type": "array", "items": step, "maxItems": 64})
 
 
 def _pair(first: Schema, second: Schema) -> Schema:
     return {"type": "array", "prefixItems": [first, second], "minItems": 2, "maxItems": 2}
-
-
-def _or_null(kind: Schema) -> Schema:
-    """null is the same as leaving a field out."""
-    options = kind.get("anyOf", [kind])
-    return {"anyOf": [*options, {"type": "null"}]}
 
 
 def _responses(path: str, operation: Schema, parts: Schema) -> Schema:

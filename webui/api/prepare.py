@@ -150,7 +150,7 @@ def chat_generation(body: GenerationBody, info: ModelInfo, options: Options, ren
     return GenerationRequest(
         rendered.text,
         max_tokens=limit_of(body.max_tokens),
-        add_bos=not (info.bos_token and rendered.text.startswith(info.bos_token)),
+        add_bos=info.needs_bos(rendered.text),
         # Harmony's channels are read with its calls.
         reasoning="" if rendered.tooling and rendered.tooling.format == "harmony" else "auto",
         **{**fields, "stop": (*fields["stop"], *rendered.stops)},

@@ -22,8 +22,8 @@ def _list(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
+def or_null(schema: Schema) -> Schema:
+    return {"anyOf": [*schema.get("anyOf", [schema]), {"type": "null"}]}
 
 
 def _named(name: str) -> Schema:
@@ -37,12 +37,12 @@ _MISS = _object({"model": TEXT, "code": TEXT, "message": TEXT, "seconds": NUMBER
 _MADE = {"seed": WHOLE, "chain": _list(_STAGE), "timings": _named("Timings")}
 _NOTES = {"not_applied": _list(TEXT), "fallback": _list(_MISS)}
 _REASON: Schema = {"enum": ["stop", "length", "tool_calls"]}
-_CHOICE = {"index": WHOLE, "finish_reason": _REASON, "stop_reason": _or_null(TEXT), "seed": WHOLE}
+_CHOICE = {"index": WHOLE, "finish_reason": _REASON, "stop_reason": or_null(TEXT), "seed": WHOLE}
 _CALL = _object(
     {"id": TEXT, "type": {"enum": ["function"]}, "function": _object({"name": TEXT, "arguments": TEXT})},
 )
 _MESSAGE = _object(
-    {"role": {"enum": ["assistant"]}, "content": _or_null(TEXT), "refusal": _or_null(TEXT)},
+    {"role": {"enum": ["assistant"]}, "content": or_null(TEXT), "refusal": or_null(TEXT)},
     reasoning_content=TEXT,
     tool_calls=_list(_CALL),
 )
@@ -50,8 +50,8 @@ _CANDIDATE = {"token": TEXT, "logprob": NUMBER, "bytes": _list(WHOLE)}
 _LISTS = _object(
     {
         "tokens": _list(TEXT),
-        "token_logprobs": _list(_or_null(NUMBER)),
-        "top_logprobs": _or_null(_list(_or_null({"type": "object", "additionalProperties": NUMBER}))),
+        "token_logprobs": _list(or_null(NUMBER)),
+        "top_logprobs": or_null(_list(or_null({"type": "object", "additionalProperties": NUMBER}))),
         "text_offset": _list(WHOLE),
     }
 )
@@ -63,7 +63,7 @@ _VECTOR: Schema = {"anyOf": [_list(NUMBER), TEXT]}
 
 
 def _openai(name: str, choice: Schema, logprobs: Schema) -> Schema:
-    choices = _list(_object({**choice, **_CHOICE, "logprobs": _or_null(logprobs)}))
+    choices = _list(_object({**choice, **_CHOICE, "logprobs": or_null(logprobs)}))
     head = {"id": TEXT, "object": {"enum": [name]}, "created": WHOLE, "model": TEXT, "choices": choices}
     return _object({**head, "usage": _named("Usage"), **_MADE}, **_NOTES)
 
@@ -90,7 +90,7 @@ _LLAMA_END = _object(
 
 COMPONENTS: dict[str, Schema] = {
     "Error": _object(
-        {"error": _object({"message": TEXT, "type": TEXT, "param": _or_null(TEXT), "code": _or_null(TEXT)})}
+        {"error": _object({"message": TEXT, "type": TEXT, "param": or_null(TEXT), "code": or_null(TEXT)})}
     ),
     "Timings": _object({**dict.fromkeys(_FIGURES, WHOLE), **dict.fromkeys(_TIMES, NUMBER)}),
     "Usage": _object(
@@ -107,7 +107,7 @@ COMPONENTS: dict[str, Schema] = {
             "model": TEXT,
             "content": _list(_BLOCK),
             "stop_reason": {"enum": ["end_turn", "max_tokens", "stop_sequence", "tool_use"]},
-            "stop_sequence": _or_null(TEXT),
+            "stop_sequence": or_null(TEXT),
             "usage": _object({"input_tokens": WHOLE, "output_tokens": WHOLE, "cache_read_input_tokens": WHOLE}),
             **_MADE,
         },
@@ -134,15 +134,15 @@ COMPONENTS: dict[str, Schema] = {
                     {
                         "id": WHOLE,
                         "token": TEXT,
-                        "logprob": _or_null(NUMBER),
-                        "rank": _or_null(WHOLE),
-                        "entropy": _or_null(NUMBER),
+                        "logprob": or_null(NUMBER),
+                        "rank": or_null(WHOLE),
+                        "entropy": or_null(NUMBER),
                         "top": _list(_object({"id": WHOLE, "token": TEXT, "logprob": NUMBER})),
                     }
                 )
             ),
             "length": WHOLE,
-            "mean_logprob": _or_null(NUMBER),
+            "mean_logprob": or_null(NUMBER),
         }
     ),
 }

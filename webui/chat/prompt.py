@@ -51,7 +51,7 @@ async def build_prompt(
 
     async def measure(start: int) -> Prompt:
         text = await asyncio.to_thread(_render, turns[start:], info, system, continue_last)
-        add_bos = info.add_bos and not (info.bos_token and text.startswith(info.bos_token))
+        add_bos = info.needs_bos(text)
         return Prompt(text, add_bos, await count(text, add_bos), start, turns[start].id if turns else 0)
 
     reply = min(max_tokens or info.n_ctx, info.n_ctx // 4)

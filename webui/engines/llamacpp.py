@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from webui.engines.base import NEVER, Aborted, AbortFlag, Chunk, EngineError, Progress, Row
 from webui.engines.llamacpp_embed import LlamaCppEmbedder
-from webui.engines.llamacpp_open import MAX_ROWS, Opened, open_model
+from webui.engines.llamacpp_open import ABORTED, MAX_ROWS, Opened, open_model
 from webui.errors import BadValue
 from webui.load_options import check_spec
 from webui.types import LoadSpec, ModelInfo
 
-_ABORTED = 2
 _GAP = 1
 """Idle slots between busy ones that are filled with a token each."""
 _slot_of = attrgetter("slot")
@@ -155,7 +154,7 @@ class LlamaCpp:
             raise EngineError(f"a batch gives at most {self.max_rows} rows")
         batch.native.n_tokens = end
         result = lib.llama_decode(self._context, batch.native)
-        if result == _ABORTED:
+        if result == ABORTED:
             raise Aborted("aborted")
         if result != 0:
             raise EngineError(_REASONS.get(result, f"llama_decode returned {result}"))

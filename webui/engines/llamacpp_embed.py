@@ -15,7 +15,7 @@ from llama_cpp import llama_cpp as lib
 from numpy.typing import NDArray
 
 from webui.engines.base import Aborted, AbortFlag, EngineError, Pooling
-from webui.engines.llamacpp_open import Opened, kv_bytes_per_token, listen_for_abort, meta
+from webui.engines.llamacpp_open import ABORTED, Opened, kv_bytes_per_token, listen_for_abort, meta
 from webui.errors import Overloaded, WebUIError
 
 _POOLINGS: Mapping[str, Pooling] = {"1": "mean", "2": "first", "3": "last"}
@@ -23,7 +23,6 @@ _POOLINGS: Mapping[str, Pooling] = {"1": "mean", "2": "first", "3": "last"}
 _RANK = "4"
 _CHUNK = 128
 _LEAST_CHUNK = 16
-_ABORTED = 2
 _LOGITS_LIMIT = 64 << 20
 """llama.cpp makes the logits as well, whether they are wanted or not: chunks get shorter as vocabularies get larger."""
 
@@ -62,7 +61,7 @@ class LlamaCppEmbedder:
             self._batch.token[place] = token
             self._batch.pos[place] = position + place
         result = lib.llama_decode(self._context, self._batch)
-        if result == _ABORTED:
+        if result == ABORTED:
             raise Aborted("aborted")
         if result != 0:
             raise EngineError(f"llama_decode returned {result}")

@@ -26,6 +26,8 @@ from webui.types import LoadSpec, ModelInfo
 
 AUTO_SLOTS = 4
 MAX_ROWS = 32
+ABORTED = 2
+"""What llama_decode returns when the abort flag was set."""
 _GGML_TYPES = {"f16": 1, "q4_0": 2, "q8_0": 8}
 _KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 _FLASH = {

@@ -129,8 +129,7 @@ class ChatWords:
         dropped = int(node.meta.get("dropped") or 0)
         told = [self.words.count("chat.dropped", dropped)] if dropped else []
         for miss in node.meta.get("fallback") or ():
-            reason = self.words.problem(miss["code"], miss["message"], miss.get("values", {}))
-            told.append(self.words("chat.missed", name=miss["model"], reason=reason))
+            told.append(missed_line(self.words, miss["model"], miss["code"], miss["message"], miss.get("values", {})))
         return " ".join(told)
 
     def _stage(self, reply: Reply) -> str:
@@ -142,6 +141,11 @@ class ChatWords:
         if reply.stage == "loading":
             return words("stage.loading", n=round(reply.done * 100))
         return "" if reply.stage == "writing" else words("stage.waiting")
+
+
+def missed_line(words: Words, model: str, code: str, message: str, values: Mapping[str, Any]) -> str:
+    """A model of the fallback order that did not answer, and why."""
+    return words("chat.missed", name=model, reason=words.problem(code, message, values))
 
 
 def loras_line(words: Words, loras: Sequence[Mapping[str, Any]]) -> str:

@@ -302,7 +302,7 @@ class LogitsServer:
 
     def _wants_bos(self, prompt: str) -> bool:
         info = self._models.status().info
-        return info is not None and info.add_bos and not (info.bos_token and prompt.startswith(info.bos_token))
+        return info is not None and info.needs_bos(prompt)
 
     async def _chat_prompt(self, reply: int) -> tuple[str, bool]:
         """A chat as far as the place where this reply began; 0 is where the last one of the open chat begins."""

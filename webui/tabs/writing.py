@@ -17,7 +17,7 @@ from webui.errors import WebUIError
 from webui.runtime.client import Generation, failure
 from webui.runtime.fallback import LOOK_SECONDS, Miss, NobodyAnswered, Round
 from webui.runtime.models import Models
-from webui.tabs.chat_words import loras_line
+from webui.tabs.chat_words import loras_line, missed_line
 from webui.tabs.words import Words
 from webui.types import Event, Failed, Finished, GenerationRequest, PromptProgress, Queued, Token
 
@@ -47,8 +47,7 @@ class Writing:
     @property
     def notice(self) -> str:
         """Who did not answer, and why."""
-        told = ((miss.model, self.words.problem(miss.code, miss.message, miss.values)) for miss in self.misses)
-        return " ".join(self.words("chat.missed", name=name, reason=reason) for name, reason in told)
+        return " ".join(missed_line(self.words, m.model, m.code, m.message, m.values) for m in self.misses)
 
     def stop(self) -> None:
         """Ask for an end: a model that writes still tells its figures, one that is only waited for is let go."""

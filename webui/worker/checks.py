@@ -118,8 +118,7 @@ def read_prompt(prompt: Any, engine: Engine, *, add_bos: bool, special: bool, pa
             prompt.encode()
         except UnicodeEncodeError as error:
             raise BadValue(f"{param} holds half of a surrogate pair; it must be valid Unicode.", param=param) from error
-        add_bos = add_bos and engine.info.add_bos and not prompt.startswith(engine.info.bos_token or "\0")
-        tokens = engine.tokenize(prompt, add_bos=add_bos, special=special)
+        tokens = engine.tokenize(prompt, add_bos=add_bos and engine.info.needs_bos(prompt), special=special)
     elif isinstance(prompt, (list, tuple)):
         tokens = list(prompt)
         _check_tokens(param, tokens, engine.info.n_vocab)

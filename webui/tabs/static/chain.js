@@ -59,14 +59,10 @@ Lab.drawings.chain = (root, { server, trigger }) => {
     const name = add.value;
     add.value = "";
     if (!name) return;
-    // One that is there already, but off, is switched on; else it goes where such a stage belongs.
-    let place = state.stages.findIndex((stage) => stage.name === name && stage.off);
+    const { place, there } = Lab.placing(name, state.stages, state.samplers);
     const values = { ...state.samplers[name].neutral, ...structuredClone(state.samplers[name].defaults) };
-    if (place >= 0) Object.assign(state.stages[place], { values, off: false });
-    else {
-      place = 1 + state.stages.findLastIndex((stage) => state.samplers[stage.name].place <= state.samplers[name].place);
-      state.stages.splice(place, 0, { name, values, off: false });
-    }
+    if (there) Object.assign(state.stages[place], { values, off: false });
+    else state.stages.splice(place, 0, { name, values, off: false });
     draw();
     save();
     list.children[place].querySelector("input, select, textarea")?.focus();

@@ -201,13 +201,9 @@ Lab.logits.funnel = ({ state, w, format, changed, live, say, ask, marks }) => {
     const name = add.value;
     add.value = "";
     if (!name) return;
-    // One that is there already, but off, is switched on; else it goes where such a stage belongs.
-    let place = state.chain.findIndex(([other], n) => other === name && isOff(n));
-    if (place >= 0) state.chain[place][1] = structuredClone(state.samplers[name].defaults);
-    else {
-      place = 1 + state.chain.findLastIndex(([other]) => state.samplers[other].place <= state.samplers[name].place);
-      state.chain.splice(place, 0, [name, structuredClone(state.samplers[name].defaults)]);
-    }
+    const stages = state.chain.map(([other], n) => ({ name: other, off: isOff(n) }));
+    const { place, there } = Lab.placing(name, stages, state.samplers);
+    state.chain.splice(place, there ? 1 : 0, [name, structuredClone(state.samplers[name].defaults)]);
     state.focus = place;
     restructure(() => { cards[place].root.scrollIntoView({ block: "nearest" }); cards[place].title.focus(); });
   }
