@@ -117,6 +117,20 @@ def test_stop_strings_and_limits(http: httpx.Client, path: str) -> None:
     assert text(choice) == "Hello there" and choice["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize(
+    ("limit", "reason"), [({"loop_limit": 3}, "loop"), ({"t_max_predict_ms": 20}, "time")], ids=["loop", "time"]
+)
+def test_a_limit_of_ones_own_is_named(http: httpx.Client, server: Server, limit: dict[str, int], reason: str) -> None:
+    server.load(reply="round and round and " * 60, delay=0.005)
+    try:
+        choice = ask(http, max_tokens=300, **limit)["choices"][0]
+        assert (choice["finish_reason"], choice["stop_reason"]) == ("length", reason)
+        last = [e for e in stream(http, max_tokens=300, **limit) if e["choices"]][-1]["choices"][0]
+        assert (last["finish_reason"], last["stop_reason"]) == ("length", reason)
+    finally:
+        server.load(reply=REPLY)
+
+
 def test_a_drawn_seed_can_be_used_again(http: httpx.Client, server: Server) -> None:
     server.load(reply=REPLY, sharpness=0)
     try:

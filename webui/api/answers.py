@@ -30,6 +30,11 @@ FINISH: Mapping[StopReason, str] = {
 }
 
 
+def ended_by(finished: Finished) -> str | None:
+    """What `finish_reason` has no word for: the stop string, or which limit of the request's own it was."""
+    return finished.reason if finished.reason in ("loop", "time") else finished.stop_string
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """What every part of one answer repeats."""
@@ -129,7 +134,7 @@ class Chunks:
         else:
             body = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": reason}
         extras = {"seed": finished.seed, **self._made, "timings": timings(finished)}
-        data = {**self.head.fields(chunk=True), "choices": [{**body, "stop_reason": finished.stop_string}], **extras}
+        data = {**self.head.fields(chunk=True), "choices": [{**body, "stop_reason": ended_by(finished)}], **extras}
         return b"data: " + orjson.dumps(data) + b"\n\n"
 
     def usage(self, finished: Sequence[tuple[int, Finished]]) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from webui.api.answers import Choice, Kind
+from webui.api.answers import Choice, Kind, ended_by
 from webui.api.chain import describe
 from webui.api.choosing import model_of
 from webui.api.errors import ApiError
@@ -82,7 +82,7 @@ class Prepared:
             **said,
             "logprobs": logprobs,
             "finish_reason": choice.reason,
-            "stop_reason": end.stop_string,
+            "stop_reason": ended_by(end),
             "seed": end.seed,
         }
 
