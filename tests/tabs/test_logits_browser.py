@@ -213,7 +213,7 @@ async def test_stages_are_switched_added_doubled_removed_and_come_back(site: Sit
         "logit_bias", "repetition_penalty", "frequency_penalty", "presence_penalty", "dry", "dry",
     ]  # fmt: skip
     await page.click("#logits-balanced")
-    assert await names.all_inner_texts() == before
+    await expect(names).to_have_text(before)
 
 
 async def test_the_order_changes_by_hand_and_by_key_and_matters(site: Site, page: Page) -> None:

@@ -45,7 +45,7 @@ async def test_pieces_stand_alone_and_follow_their_value(
     assert await tokens.all_inner_texts() == ["a·", "<b>↵", "c"]
     await expect(page.locator("#bars .candidate")).to_have_count(2)
     await expect(page.locator("#bars .candidate.is-cut .fate")).to_have_text("min-p")
-    assert await page.locator("#meter .meter-bar i").count() == 2
+    await expect(page.locator("#meter .meter-bar i")).to_have_count(2)
     await tokens.nth(1).click()
     await expect(page.locator("#news")).to_have_text("token 1")
     await expect(page.locator("#bars .candidate.is-chosen .token")).to_have_text("other")
