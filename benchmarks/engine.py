@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -26,6 +27,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from webui.engines.threads import physical_cores, settle_threads  # noqa: E402
+from webui.runtime.process import worker_environment  # noqa: E402
+
+LARGE_PAGES = "GLIBC_TUNABLES"
+if __name__ == "__main__" and LARGE_PAGES not in os.environ:
+    # Bare loop and scheduler run in this process, which must have what a worker has.
+    os.execve(sys.executable, [sys.executable, *sys.argv], worker_environment())
+AS_IT_WAS = dict(os.environ)
+CORES = os.sched_getaffinity(0)
 
 settle_threads(0)
 
@@ -90,6 +99,26 @@ def through_scheduler(engine: LlamaCpp, streams: int, tokens: int) -> float:
     return counted / (time.perf_counter() - start)
 
 
+def on_all_cores() -> None:
+    """For a child: this process itself keeps to one core since llama.cpp was loaded, and would hand that down."""
+    os.sched_setaffinity(0, CORES)
+
+
+def from_all_cores(measured: Callable[[], float]) -> float:
+    """What listens to another process must not sit on the core of one of its threads."""
+    mine = os.sched_getaffinity(0)
+    on_all_cores()
+    try:
+        return measured()
+    finally:
+        os.sched_setaffinity(0, mine)
+
+
+def native_environment() -> dict[str, str]:
+    """What a person would start llama.cpp's own programs with."""
+    return {name: value for name, value in AS_IT_WAS.items() if name != LARGE_PAGES}
+
+
 class WorkerUnderTest:
     """A real worker process with the model loaded."""
 
@@ -97,7 +126,9 @@ class WorkerUnderTest:
         self._socket, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "webui.worker", "--fd", str(theirs.fileno())]
-            self._popen = subprocess.Popen(command, pass_fds=(theirs.fileno(),), cwd=ROOT)
+            self._popen = subprocess.Popen(
+                command, pass_fds=(theirs.fileno(),), cwd=ROOT, env=worker_environment(), preexec_fn=on_all_cores
+            )
         self._unpacker = Unpacker()
         spec = {"path": str(model), "n_ctx": N_CTX, "slots": slots, "threads": threads}
         self._socket.sendall(pack({"type": "load", "spec": spec}))
@@ -136,7 +167,10 @@ def batched_bench(program: Path, model: Path, streams: int, tokens: int, threads
     command += ["-npl", str(streams), "-t", str(threads), "--output-format", "jsonl"]
     if b"AMX" in (lib.llama_print_system_info() or b""):
         command.append("--no-repack")  # as our own engine does then: see extra_buffers in webui/load_options.py
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=native_environment(), preexec_fn=on_all_cores
+    )
+    output = done.stdout
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return float(lines[-1]["speed_tg"])
 
@@ -156,7 +190,7 @@ def measure(options: argparse.Namespace, streams: int) -> dict[str, list[float]]
     contenders: dict[str, Callable[[], float]] = {
         "bare loop": lambda: bare_loop(engine, streams, options.tokens),
         "scheduler": lambda: through_scheduler(engine, streams, options.tokens),
-        "worker": lambda: worker.speed(streams, options.tokens),
+        "worker": lambda: from_all_cores(lambda: worker.speed(streams, options.tokens)),
     }
     if program := find_batched_bench(options.batched_bench):
         contenders["batched-bench"] = lambda: batched_bench(program, options.model, streams, options.tokens, threads)

@@ -74,7 +74,7 @@ def start(command: tuple[str, ...] = COMMAND, *, echo: bool = False) -> Process:
     ours, theirs = socket.socketpair()
     reader, writer = os.pipe()
     with theirs:
-        environment = _environment()
+        environment = worker_environment()
         try:
             if sys.platform == "win32":
                 popen = _start_windows(command, theirs, writer, environment)
@@ -112,7 +112,7 @@ def _start_windows(
     return popen
 
 
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """Memory in large pages where the system has them: in small ones llama.cpp loses up to a tenth of its speed."""
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     if "glibc.malloc.hugetlb" not in tunables:
