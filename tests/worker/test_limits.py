@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webui.worker.limits import LOOP_SPAN, guess, repeats
+from webui.worker.limits import LOOP_SPAN, guess, next_guesses, repeats
 
 
 def tokens(values):
@@ -28,6 +28,10 @@ def test_once_too_few_is_none():
     passage = list(range(40))
     assert not repeats(tokens(passage * 2), 3)
     assert repeats(tokens(passage * 3), 3)
+
+
+def test_guesses_grow_while_they_come_true_and_shrink_to_what_does():
+    assert [next_guesses(4, right) for right in range(5)] == [2, 2, 3, 4, 8]
 
 
 def test_a_guess_is_what_followed_the_longest_ending():

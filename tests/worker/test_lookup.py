@@ -3,6 +3,7 @@ chain where rows do not depend on batches, the model's own distribution where th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -51,6 +52,16 @@ def test_every_seed_gives_the_same_tokens(chain: list[dict[str, Any]]) -> None:
     guessed = sum(len(chunk.tokens) - 1 for chunk in guesses)
     right = tokens - len(quick) - steps
     assert 0.05 * guessed < right < 0.95 * guessed, "both right and wrong guesses must have been tried"
+
+
+def test_wrong_guesses_make_the_next_ones_shorter_and_right_ones_longer() -> None:
+    bench = Bench(reply=PASSAGE, sharpness=5.5, n_vocab=300)
+    bench.ask(f"say: {PASSAGE}. {PASSAGE[:20]}", chain=CHAINS["temperature alone"], seed=1, lookup=8, max_tokens=60)
+    sizes = [len(batch[0].tokens) - 1 for batch in bench.engine.batches if not batch[0].prompt]
+    guessed = [size for size in sizes if size]
+    assert guessed[0] == 8, "it begins with what the request allows"
+    grown = [after > before for before, after in itertools.pairwise(guessed)]
+    assert min(guessed) <= 2 and True in grown and False in grown
 
 
 # With the real model. A token that is verified is computed in a batch of several, which changes the last bits of its

@@ -86,6 +86,8 @@ class Sequence:
     ending: int = -1
     """The token that ended the reply."""
     count: int = 0
+    guesses: int = 1 << 16
+    """How many tokens may be guessed at most, after what the last guesses were worth."""
     not_before: float = 0.0
     started: float = 0.0
     prompt_done: float = 0.0

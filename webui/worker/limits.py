@@ -27,6 +27,14 @@ def repeats(tokens: Tokens, times: int) -> bool:
     return False
 
 
+def next_guesses(tried: int, right: int) -> int:
+    """How many tokens to guess next time: each that is wrong was work for nothing, so no more than seem to come true.
+
+    Looks at what was right before and at nothing else, so that a request repeated is computed in the same batches.
+    """
+    return 2 * tried if right == tried else max(right + 1, tried // 2)
+
+
 def guess(tokens: Tokens, count: int, longest: int = 4, shortest: int = 2) -> list[int]:
     """What followed the last time the text ended like this: up to `count` tokens, from the longest ending that fits."""
     window = tokens[-_LOOKUP_WINDOW:]

@@ -16,7 +16,7 @@ from webui.engines.base import NEVER, AbortFlag, Chunk, Engine, EngineError, Row
 from webui.errors import Overloaded, WebUIError
 from webui.worker.calls import IDLE, Calls
 from webui.worker.jobs import Job, Sequence, make_sequences
-from webui.worker.limits import guess
+from webui.worker.limits import guess, next_guesses
 from webui.worker.output import Emit, Outbox, Writer, failed, finished, queued
 from webui.worker.picking import Picker, make_vocabulary
 from webui.worker.reading import ReadingOrder
@@ -197,11 +197,10 @@ class Scheduler:
     def _draft(self, sequence: Sequence) -> list[int]:
         """What may come next, if the request wants guesses and nothing it asks for forbids them."""
         request = sequence.job.request
-        if request is None or not request.lookup or sequence.alone or sequence.reply.watches:
+        if request is None or sequence.alone or sequence.reply.watches or self._engine.grid == NEVER:
             return []
-        if self._engine.grid == NEVER:
-            return []
-        left = min(request.lookup, sequence.job.limit - sequence.count - 1, self._engine.max_rows - 1)
+        room = min(sequence.job.limit - sequence.count, self._engine.max_rows) - 1
+        left = min(request.lookup, sequence.guesses, room)
         return guess(sequence.history.tokens, left) if left > 0 else []
 
     def _run_batch(self, batch: list[Sequence], drafts: dict[Sequence, list[int]]) -> None:
@@ -233,11 +232,12 @@ class Scheduler:
     def _verify(self, sequence: Sequence, draft: list[int], rows: list[Row]) -> None:
         """Rows after a token and after each of the guesses that followed it: as long as the chain chooses what was
         guessed, the next row is the true one, so that guessing never changes what is chosen."""
-        for row, guessed in zip(rows, [*draft, -1], strict=True):
+        for right, (row, guessed) in enumerate(zip(rows, [*draft, -1], strict=True)):
             self._advance(sequence, row, None)
             if sequence.slot is None:
                 return
             if sequence.token != guessed:
+                sequence.guesses = next_guesses(len(draft), right)
                 break
         if sequence.slot is not None:
             self._engine.keep(sequence.slot.index, sequence.position)
