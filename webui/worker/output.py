@@ -13,8 +13,8 @@ from webui.worker.channels import HARMONY, TAGS
 from webui.worker.jobs import Sequence
 from webui.worker.reply import Point
 
-PICTURE = 0.04
-"""Seconds."""
+PICTURE = 1 / 15
+"""Seconds between two tellings that can wait; the page draws hardly more often."""
 
 Event = dict[str, Any]
 Emit = Callable[[list[Any]], None]
@@ -64,7 +64,7 @@ class Outbox(list[Any]):
     """Events on their way out, each as [id, event].
 
     Whoever hears of a token works for a moment. Where the engine fills all cores that moment is taken from the next
-    token, so that there a few tokens are told together, as often as a film changes its picture.
+    token, so that there a few tokens are told together.
     """
 
     def __init__(self, emit: Emit, *, patient: bool) -> None:
