@@ -369,6 +369,28 @@ async def test_under_a_text_are_its_tokens_and_what_else_could_have_stood_there(
     await expect(tokens).to_have_count(0)
 
 
+async def test_a_long_reading_for_one_token_is_told_and_ends_when_another_is_chosen(site: Site, page: Page) -> None:
+    await site.load(reply=" down", n_ctx=4096, prompt_delay=0.02)
+    await open_tab(page, "default")
+    await page.fill("#default-prompt textarea", "The rain falls on the roof. " * 120)
+    await page.click("#default-tokens > button")
+    tokens = page.locator("#default-tokens-strip .token")
+    await tokens.last.click()
+    line = page.locator("#default-tokens-line")
+    await expect(line).to_contain_text("Reading the prompt")
+    assert site.services.models.active == 1
+    await tokens.nth(1).click()
+    await expect(line).to_contain_text("Token 2 of")
+    await tokens.last.click()
+    await expect(line).to_contain_text("Reading the prompt")
+    await page.goto("about:blank")
+    for _ in range(100):
+        if not site.services.models.active:
+            break
+        await asyncio.sleep(0.1)
+    assert not site.services.models.active, "a page that left is not read for"
+
+
 async def test_the_head_lies_over_what_is_scrolled_and_each_tab_keeps_its_place(site: Site, visit: Visit) -> None:
     page = await visit(width=390, height=500)
     await open_tab(page, "parameters")

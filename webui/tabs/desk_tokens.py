@@ -1,20 +1,22 @@
 """Under a text of Default and Notebook: the same text as its tokens, how full the context is with it, and, for a token
 that is chosen, what else could have stood there and what the chain makes of it.
 
-The candidates are those of a real generation of one token at that place, so they are what would be drawn from.
+The candidates are those of a real generation of one token at that place, so they are what would be drawn from. The
+model may have to read the text first: how far it is, is told, and it stops when another token is chosen.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
 
 from webui.chosen import reply_settings
 from webui.errors import NoModel, WebUIError
-from webui.runtime.client import failure
+from webui.runtime.client import Generation, failure
 from webui.samplers.candidates import Candidates
 from webui.samplers.trace import standing
 from webui.services import Services
@@ -22,7 +24,7 @@ from webui.tabs.asking import old_page, words_for
 from webui.tabs.labels import label
 from webui.tabs.pieces import Line, Meter, ProbabilityBars, TokenStrip
 from webui.tabs.words import Words
-from webui.types import Failed, GenerationRequest, ModelInfo, Token
+from webui.types import Event, Failed, GenerationRequest, ModelInfo, PromptProgress, Queued, Token
 
 MOST_TOKENS = 2000
 MOST_BARS = 12
@@ -36,6 +38,7 @@ class TokensPanel:
 
     def __init__(self, services: Services, name: str, texts: Sequence[gr.Textbox]) -> None:
         self._services = services
+        self._asked: dict[str, Generation] = {}
         with gr.Accordion(
             label("desk.tokens"), open=False, elem_id=f"{name}-tokens", elem_classes="tokens-panel"
         ) as panel:
@@ -49,7 +52,7 @@ class TokensPanel:
         quietly: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
         for event in (read.click, panel.expand):
             event(self._read, [*texts, gr.State("")][:2], outputs, **quietly)
-        self._strip.select(self._choose, self._seen, [self._line, self._bars], trigger_mode="always_last", **quietly)
+        self._strip.select(self._choose, self._seen, [self._line, self._bars], trigger_mode="multiple", **quietly)
 
     async def _read(self, text: str, more: str, request: gr.Request) -> Frame:
         words = words_for(self._services, request)
@@ -79,41 +82,53 @@ class TokensPanel:
             self._seen: tuple(tokens),
         }
 
-    async def _choose(self, tokens: Sequence[int], event: gr.EventData, request: gr.Request) -> Frame:
+    async def _choose(
+        self, tokens: Sequence[int], event: gr.EventData, request: gr.Request
+    ) -> AsyncGenerator[Frame, None]:
         words = words_for(self._services, request)
+        session = str(request.session_hash)
         try:
-            index = getattr(event, "index", None)
-            shown = min(len(tokens), MOST_TOKENS)
-            if not isinstance(index, int) or not 0 <= index < shown:
-                raise old_page("index")
-            place = len(tokens) - shown + index
+            place = _place(tokens, getattr(event, "index", None))
             if place == 0:
-                return {self._line: {"text": words("desk.tokens.first"), "problem": False}, self._bars: None}
-            before = tuple(tokens[:place])
-            found = await self._candidates(before)
-            rows = _rows(words, found)[:MOST_BARS]
-            rows = await self._with(rows, found, before, tokens[place], words)
+                self._let_go(session)
+                yield {self._line: {"text": words("desk.tokens.first"), "problem": False}, self._bars: None}
+                return
+            async with aclosing(self._candidates(session, tuple(tokens[:place]))) as events:
+                async for one in events:
+                    if isinstance(one, Token):
+                        yield await self._found(words, one, tokens, place)
+                    elif told := _waiting(words, one):
+                        yield {self._line: {"text": told, "problem": False}}
         except WebUIError as error:
-            return {self._line: {"text": words.problem(error.code, error.message, error.values), "problem": True}}
+            yield {self._line: {"text": words.problem(error.code, error.message, error.values), "problem": True}}
+
+    def _let_go(self, session: str) -> None:
+        """Read no further for the token that this page chose before."""
+        if earlier := self._asked.pop(session, None):
+            earlier.cancel()
+
+    async def _found(self, words: Words, found: Token, tokens: Sequence[int], place: int) -> Frame:
+        rows = await self._with(_rows(words, found)[:MOST_BARS], found, tuple(tokens[:place]), tokens[place], words)
         told = words("desk.tokens.place", n=place + 1, of=len(tokens), entropy=words.number(found.entropy, 2))
         return {self._line: {"text": told, "problem": False}, self._bars: {"rows": rows}}
 
-    async def _candidates(self, prompt: tuple[int, ...]) -> Token:
+    async def _candidates(self, session: str, prompt: tuple[int, ...]) -> AsyncGenerator[Event, None]:
         """What stands ready after `prompt`: a generation of one token, with the chain that every tab uses."""
         settings = await asyncio.to_thread(reply_settings, self._services.preferences)
         request = GenerationRequest(
             prompt=prompt, chain=settings.chain, seed=0, max_tokens=1, alternatives=ALTERNATIVES, ignore_eos=True
         )
-        stream = self._services.models.generate(request)
+        self._let_go(session)
+        stream = self._asked[session] = self._services.models.generate(request)
         try:
             async for one in stream:
-                if isinstance(one, Token):
-                    return one
                 if isinstance(one, Failed):
                     raise failure(one)
+                yield one
         finally:
+            if self._asked.get(session) is stream:
+                del self._asked[session]
             await stream.aclose()
-        raise NoModel("No model is loaded.")
 
     async def _with(
         self, rows: list[Row], found: Token, before: tuple[int, ...], token: int, words: Words
@@ -141,6 +156,22 @@ class TokensPanel:
     def _problem(self, words: Words, error: WebUIError) -> Frame:
         said = {"text": words.problem(error.code, error.message, error.values), "problem": True}
         return {self._line: said, self._meter: None, self._strip: None, self._bars: None, self._seen: ()}
+
+
+def _place(tokens: Sequence[int], index: object) -> int:
+    """Where a chosen token stands among all, of which only the last are shown."""
+    shown = min(len(tokens), MOST_TOKENS)
+    if not isinstance(index, int) or not 0 <= index < shown:
+        raise old_page("index")
+    return len(tokens) - shown + index
+
+
+def _waiting(words: Words, event: Event) -> str:
+    if isinstance(event, Queued):
+        return words("stage.queued", n=event.place)
+    if isinstance(event, PromptProgress) and event.done < event.total:
+        return words("stage.prompt", done=event.done, total=event.total)
+    return ""
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
