@@ -24,6 +24,7 @@ from webui.tabs.asking import old_page, words_for
 from webui.tabs.labels import label
 from webui.tabs.pieces import Line, Meter, ProbabilityBars, TokenStrip
 from webui.tabs.words import Words
+from webui.tabs.writing import waiting_line
 from webui.types import Event, Failed, GenerationRequest, ModelInfo, PromptProgress, Queued, Token
 
 MOST_TOKENS = 2000
@@ -97,8 +98,8 @@ class TokensPanel:
                 async for one in events:
                     if isinstance(one, Token):
                         yield await self._found(words, one, tokens, place)
-                    elif told := _waiting(words, one):
-                        yield {self._line: {"text": told, "problem": False}}
+                    elif isinstance(one, Queued) or (isinstance(one, PromptProgress) and one.done < one.total):
+                        yield {self._line: {"text": waiting_line(words, one), "problem": False}}
         except WebUIError as error:
             yield {self._line: {"text": words.problem(error.code, error.message, error.values), "problem": True}}
 
@@ -164,14 +165,6 @@ def _place(tokens: Sequence[int], index: object) -> int:
     if not isinstance(index, int) or not 0 <= index < shown:
         raise old_page("index")
     return len(tokens) - shown + index
-
-
-def _waiting(words: Words, event: Event) -> str:
-    if isinstance(event, Queued):
-        return words("stage.queued", n=event.place)
-    if isinstance(event, PromptProgress) and event.done < event.total:
-        return words("stage.prompt", done=event.done, total=event.total)
-    return ""
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

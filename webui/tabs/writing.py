@@ -69,10 +69,8 @@ class Writing:
             self._say(finished_line(words, self.model, self.loras, event))
         elif isinstance(event, Failed):
             self.fail(event.code, event.message, event.values)
-        elif isinstance(event, Queued):
-            self._say(words("stage.queued", n=event.place))
-        elif isinstance(event, PromptProgress):
-            self._say(words("stage.prompt", done=event.done, total=event.total))
+        elif isinstance(event, (Queued, PromptProgress)):
+            self._say(waiting_line(words, event))
 
     def loading(self, progress: float) -> None:
         self._say(self.words("stage.loading", n=round(progress * 100)))
@@ -93,6 +91,13 @@ class Writing:
     def _say(self, line: str) -> None:
         self.line = line
         self.version += 1
+
+
+def waiting_line(words: Words, event: Queued | PromptProgress) -> str:
+    """What a request waits for, before its first token."""
+    if isinstance(event, Queued):
+        return words("stage.queued", n=event.place)
+    return words("stage.prompt", done=event.done, total=event.total)
 
 
 async def write_on(
