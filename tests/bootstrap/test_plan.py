@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from webui.bootstrap.machine import Machine
-from webui.bootstrap.plan import Attempt, Task, base_python, plan, requirements
+from webui.bootstrap.plan import WEIGHTS_AHEAD, Attempt, Task, base_python, plan, requirements
 
 LINUX = Machine("linux", "x86_64", (3, 11), package_manager="apt-get")
+MAC = Machine("darwin", "x86_64", (3, 11))
 
 
 @pytest.fixture
@@ -61,13 +63,39 @@ def test_what_is_there_already_is_tried_first_and_without_network(root: Path) ->
 
 
 def test_a_plain_machine_compiles_for_the_cpu(root: Path) -> None:
-    (only,) = llama(planned(root, LINUX))
+    (only,) = llama(planned(root, MAC))
     assert only.environment == {"CMAKE_ARGS": ""}
     assert only.check == ("py", "-c", "import llama_cpp")
 
 
+def test_where_it_was_measured_weights_are_read_ahead_and_the_plain_build_is_left_to_fall_back_on(root: Path) -> None:
+    machine = replace(LINUX, c_flags="-g", pip_cache="/home/a b/pip")
+    ahead, plain = llama(planned(root, machine))
+    assert ahead.environment["CFLAGS"] == f'-g -include "{WEIGHTS_AHEAD}"'
+    assert ahead.if_it_fails == "Compiling llama.cpp in its faster form failed; the ordinary form is compiled instead."
+    folder = ahead.command[ahead.command.index("--cache-dir") + 1]
+    assert folder.startswith("/home/a b/pip/sampler-lab-"), "pip's cache may hold a wheel of the other form"
+    assert plain.environment == {"CMAKE_ARGS": ""}
+    assert "--cache-dir" not in plain.command
+
+
+def test_who_told_pip_to_keep_nothing_is_obeyed(root: Path) -> None:
+    ahead, _ = llama(planned(root, replace(LINUX, pip_cache="")))
+    assert "--no-cache-dir" in ahead.command
+
+
+def test_no_attempt_leaves_a_broken_llama_in_the_way_of_the_next_or_goes_without_what_it_needs(root: Path) -> None:
+    machine = replace(LINUX, nvidia=True, nvcc="/opt/nvcc", vulkan=True)
+    (task,) = (task for task in planned(root, machine, wheels="http://index/cpu") if "llama.cpp" in task.title)
+    assert len(task.attempts) == 6
+    for attempt in task.attempts:
+        assert attempt.undo[:4] == ("py", "-m", "pip", "uninstall")
+        assert attempt.undo[-1] == "llama-cpp-python"
+        assert "--no-deps" not in attempt.command, "llama_cpp cannot be imported without diskcache"
+
+
 def test_a_ready_made_wheel_comes_before_compiling(root: Path) -> None:
-    wheel, compiled = llama(planned(root, LINUX, wheels="http://index/cpu"))
+    wheel, compiled, _ = llama(planned(root, LINUX, wheels="http://index/cpu"))
     assert wheel.command[wheel.command.index("--extra-index-url") + 1] == "http://index/cpu"
     assert "--only-binary" in wheel.command
     assert wheel.if_it_fails
@@ -77,9 +105,9 @@ def test_a_ready_made_wheel_comes_before_compiling(root: Path) -> None:
 @pytest.mark.parametrize(
     ("facts", "flag", "name"),
     [
-        ({"nvidia": True, "cuda": (12, 4), "nvcc": "/opt/nvcc"}, "-DGGML_CUDA=on", "CUDA"),
+        ({"system": "win32", "nvidia": True, "cuda": (12, 4), "nvcc": "/opt/nvcc"}, "-DGGML_CUDA=on", "CUDA"),
         ({"system": "darwin", "arch": "arm64"}, "-DGGML_METAL=on", "Metal"),
-        ({"vulkan": True}, "-DGGML_VULKAN=on", "Vulkan"),
+        ({"arch": "arm64", "vulkan": True}, "-DGGML_VULKAN=on", "Vulkan"),
     ],
 )
 def test_a_gpu_build_falls_back_to_the_cpu_with_a_sentence(
@@ -93,8 +121,8 @@ def test_a_gpu_build_falls_back_to_the_cpu_with_a_sentence(
 
 
 def test_cuda_tools_without_a_card_are_no_reason_to_build_for_it(root: Path) -> None:
-    machine = Machine(**{**LINUX.__dict__, "nvcc": "/usr/bin/nvcc"})
-    assert [attempt.environment["CMAKE_ARGS"] for attempt in llama(planned(root, machine))] == [""]
+    builds = llama(planned(root, replace(LINUX, nvcc="/usr/bin/nvcc")))
+    assert not any("CUDA" in attempt.environment["CMAKE_ARGS"] for attempt in builds)
 
 
 def test_without_a_compiler_no_gpu_build_is_tried_and_the_package_is_named(root: Path) -> None:

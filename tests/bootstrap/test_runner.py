@@ -44,6 +44,18 @@ def test_what_installs_but_does_not_work_counts_as_failed(runner: Runner, tmp_pa
     assert (tmp_path / "compiled").exists()
 
 
+def test_what_does_not_work_is_taken_away_before_the_next_attempt_and_its_reason_is_kept(
+    runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = str(tmp_path / "there")
+    install = (sys.executable, "-c", f"open({there!r}, 'x')")
+    remove = (sys.executable, "-c", f"import os; os.remove({there!r}); print('ERROR: of the removal')")
+    attempt = Attempt(install, check=FAILS, undo=remove)
+    assert not runner.run_all([Task("Doing it", (attempt, attempt))]), "the second would not find it there"
+    assert capsys.readouterr().err.splitlines()[0] == "ERROR: no such wheel"
+    assert not Path(there).exists()
+
+
 def test_a_task_nothing_can_do_ends_with_reason_advice_and_log(
     runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

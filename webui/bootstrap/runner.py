@@ -74,7 +74,13 @@ class Runner:
         return False
 
     def _checked(self, attempt: Attempt) -> bool:
-        return not attempt.check or self._run(attempt.check, {})
+        if not attempt.check or self._run(attempt.check, {}):
+            return True
+        if attempt.undo:
+            why = self._tail.copy()
+            self._run(attempt.undo, {})
+            self._tail = why
+        return False
 
     def _complain(self, task: Task) -> None:
         reasons = [line for line in self._tail if line.startswith(("ERROR:", "Error:", "error:"))]
