@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SHORT, LONG = 400, 2000
+"""Prompts, in words; each of these words is one token of the models measured."""
 WORDS = ("time", "river", "stone", "light", "house", "garden", "window", "paper", "music", "winter", "story", "voice")
 
 
@@ -55,7 +57,8 @@ class Measure:
 MEASURES = (
     Measure("one stream", "tok/s", True),
     Measure("eight streams together", "tok/s", True),
-    Measure("first token, new prompt", "ms", False),
+    Measure("first token, new prompt of 400", "ms", False),
+    Measure("first token, new prompt of 2000", "ms", False),
     Measure("first token, follow-up", "ms", False),
     Measure("first token, back to another chat", "ms", False),
 )
@@ -103,9 +106,10 @@ async def measure(port: int, tokens: int, round_number: int) -> list[float]:
     started = time.perf_counter()
     replies = await asyncio.gather(*(ask(port, prose(20, base + 10 + n), tokens, n) for n in range(8)))
     together = sum(reply.tokens for reply in replies) / (time.perf_counter() - started)
+    long = (await ask(port, prose(LONG, base + 70), 16, 1)).first
     new, follow, back = [], [], []
     for n in range(3):
-        one, other = prose(600, base + 20 + n), prose(600, base + 40 + n)
+        one, other = prose(SHORT, base + 20 + n), prose(SHORT, base + 40 + n)
         reply = await ask(port, one, 16, n)
         new.append(reply.first)
         one += reply.text + " and then " + prose(10, base + 60 + n)
@@ -113,7 +117,7 @@ async def measure(port: int, tokens: int, round_number: int) -> list[float]:
         follow.append(reply.first)
         await ask(port, other, 16, n)
         back.append((await ask(port, one + reply.text + prose(10, base + 80 + n), 16, n)).first)
-    return [single, together, *(statistics.median(times) * 1000 for times in (new, follow, back))]
+    return [single, together, *(statistics.median(times) * 1000 for times in (new, [long], follow, back))]
 
 
 def free_port() -> int:

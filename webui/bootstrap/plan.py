@@ -169,12 +169,8 @@ def _cpu_builds(machine: Machine) -> list[_Way]:
 
 def _cache_for(source: Path, pip_cache: str) -> tuple[str, ...]:
     """A cache of its own for what is built with this file as it is now."""
-    if not pip_cache:
-        return ("--no-cache-dir",)
-    return (
-        "--cache-dir",
-        os.path.join(pip_cache, f"sampler-lab-{hashlib.sha256(source.read_bytes()).hexdigest()[:8]}"),
-    )
+    build = hashlib.sha256(source.read_bytes()).hexdigest()[:8]
+    return ("--cache-dir", os.path.join(pip_cache, f"sampler-lab-{build}")) if pip_cache else ("--no-cache-dir",)
 
 
 def _build_advice(machine: Machine) -> str:
