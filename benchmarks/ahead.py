@@ -1,7 +1,7 @@
 """What reading weights ahead gains: llama.cpp as start.sh compiles it beside the same one without weights_ahead.h.
 
-    pip install --no-deps --no-cache-dir --target /tmp/plain llama-cpp-python
-    python benchmarks/ahead.py /tmp/plain/llama_cpp/lib [--model FILE ...] [--repeat 10]
+    pip install --no-deps --no-cache-dir --target plain llama-cpp-python
+    python benchmarks/ahead.py plain/llama_cpp/lib [--model FILE ...] [--repeat 10]
 
 Both are loaded, each in a process of its own, and are asked in turn: so what else the machine does hits both. Printed
 are medians, the median of the rounds' own ratios, and whether the numbers that came out are the same bit by bit.

@@ -3,7 +3,7 @@
 Lab.hub.own = (tab, form) => {
   const { t, el } = Lab;
   const summary = el("summary", {});
-  const box = el("details.options", { id: "model-own" }, summary);
+  const box = el("details.options", { id: "model-own", hidden: true }, summary);
   const loraBox = el("details.options", { id: "model-loras", hidden: true });
   let path = "";
 
@@ -31,6 +31,7 @@ Lab.hub.own = (tab, form) => {
       control("own-idle", "model.own.idle", idle),
       control("load-at-start", "model.at_start", start));
     box.replaceChildren(summary, controls);
+    box.hidden = false;
   }
 
   function choice(id, name, nothing, names, value) {
