@@ -47,7 +47,7 @@ def test_a_question_that_is_cancelled_is_read_no_further(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_question_that_waits_for_its_turn_can_be_cancelled(kind: str) -> None:
     with worker() as process:
-        process.load(n_ctx=4096, slots=1, options={"prompt_delay": 0.2})
+        process.load(n_ctx=4096, slots=1, options={"prompt_delay": 0.02})
         first = "embed" if kind == "embed" else "score"
         process.send(first, id="first", prompt=LONG)
         process.send(kind, id="second", prompt=LONG)

@@ -9,6 +9,7 @@ from tests.worker.bench import FREE, GREEDY, Bench, fake
 from webui.engines.base import NEVER, Aborted, Chunk
 from webui.engines.fake_script import REPLY
 from webui.errors import BadValue, ContextExceeded
+from webui.worker import scheduler
 from webui.worker.jobs import Job
 from webui.worker.slots import as_tokens
 
@@ -187,14 +188,14 @@ def test_the_queue_is_served_in_order_and_tells_places():
     assert bench.of(0, "queued") == []
 
 
-def test_too_many_waiting_are_refused():
+def test_too_many_waiting_are_refused(monkeypatch):
+    monkeypatch.setattr(scheduler, "MAX_WAITING", 100)
     bench = Bench(slots=1)
-    for i in range(1100):
+    for i in range(110):
         bench.add(i, max_tokens=1)
     bench.run()
-    codes = [bench.of(i)[-1].get("code") for i in range(1100)]
-    assert codes.count("server_overloaded") > 0
-    assert codes[:1000] == [None] * 1000
+    codes = [bench.of(i)[-1].get("code") for i in range(110)]
+    assert codes == [None] * 100 + ["server_overloaded"] * 10
 
 
 # Prefixes
